@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/* domain - ties tree, caches and jobs together: the public calls. */
+#include "rcache_fast.h"
+
+#include <string.h>
+
+/* Granules above the CPU's page are a programming error in Linux. */
+#define PAGE_BYTES 4096u
+#define MAX_CPUS 65536u
+
+/* ------------------------------------------------------------- creation and teardown */
+
+static bool params_are_valid(const struct iova_design *design, const uint64_t *values)
+{
+	for (uint32_t i = 0; i < design->param_count; i++) {
+		const struct iova_param *param = &design->params[i];
+		if (values[i] == IOVA_AUTO && param->automatic)
+			continue;
+		if (values[i] < param->minimum || values[i] > param->maximum)
+			return false;
+	}
+	return true;
+}
+
+static bool config_is_valid(const struct iova_config *config)
+{
+	return config->granule != 0 && (config->granule & (config->granule - 1)) == 0 &&
+	       config->granule <= PAGE_BYTES && config->cpus_possible >= 1 &&
+	       config->cpus_possible <= MAX_CPUS && config->cpus_online >= 1 &&
+	       config->cpus_online <= config->cpus_possible && config->classes >= 1 &&
+	       config->classes <= IOVA_MAX_CLASSES && config->design &&
+	       config->design->param_count <= IOVA_MAX_PARAMS &&
+	       (!config->params || params_are_valid(config->design, config->params));
+}
+
+/* One block: the domain, its online set, room for trim decisions, the design's state. */
+struct block_layout {
+	size_t online, trim, state, bytes;
+};
+
+static size_t round_up_64(size_t n)
+{
+	return (n + 63) & ~(size_t)63;
+}
+
+static struct block_layout layout_of(uint32_t possible, uint32_t classes,
+				     const struct iova_design *design)
+{
+	struct block_layout at;
+	at.online = round_up_64(sizeof(struct iova_domain));
+	at.trim = at.online + round_up_64(((size_t)possible + 63) / 64 * sizeof(uint64_t));
+	at.state = at.trim + round_up_64((size_t)possible * sizeof(uint32_t));
+	at.bytes = at.state + classes * round_up_64(design->state_size);
+	return at;
+}
+
+static void set_params(struct iova_domain *domain, const uint64_t *values)
+{
+	const struct iova_design *design = domain->design;
+	for (uint32_t i = 0; i < design->param_count; i++)
+		domain->params[i] = values ? values[i] : design->params[i].initial;
+	design->setup(design, domain->params, &domain->mechanism);
+}
+
+static void set_up(struct iova_domain *domain, const struct iova_config *config,
+		   const struct iova_memory *memory, const struct block_layout *at)
+{
+	char *block = (char *)domain;
+	memset(domain, 0, at->bytes);
+	domain->design = config->design;
+	domain->classes = config->classes;
+	domain->cpus_possible = config->cpus_possible;
+	domain->cpus_online = config->cpus_online;
+	domain->memory = *memory;
+	domain->has_locks = config->locks != NULL;
+	if (config->locks)
+		domain->locks = *config->locks;
+	domain->reserve_max = UINT64_MAX >> order_of(config->granule);
+	domain->earliest = IOVA_NEVER;
+	domain->online = (uint64_t *)(void *)(block + at->online);
+	domain->trim = (uint32_t *)(void *)(block + at->trim);
+	for (uint32_t cpu = 0; cpu < config->cpus_online; cpu++)
+		domain->online[cpu / 64] |= UINT64_C(1) << (cpu % 64);
+	for (uint32_t k = 0; k < config->classes; k++) {
+		domain->rcache[k].job.due = IOVA_NEVER;
+		domain->rcache[k].policy_state =
+			block + at->state + k * round_up_64(config->design->state_size);
+	}
+	set_params(domain, config->params);
+}
+
+enum iova_status iova_create(const struct iova_config *config, iova_domain **result)
+{
+	if (!config_is_valid(config))
+		return IOVA_INVALID;
+	const struct iova_memory *memory = config->memory ? config->memory : iova_memory_heap();
+	struct block_layout at =
+		layout_of(config->cpus_possible, config->classes, config->design);
+	struct iova_domain *domain = memory_get(memory, IOVA_MEMORY_DOMAIN, at.bytes);
+	if (!domain)
+		return IOVA_NO_MEMORY;
+	set_up(domain, config, memory, &at);
+	uint64_t d32 = UINT64_C(1) << (32 - order_of(config->granule));
+	enum iova_status status = tree_init(&domain->tree, &domain->memory, config->start_pfn, d32,
+					    config->count_steps);
+	if (status != IOVA_OK) {
+		memory_put(memory, IOVA_MEMORY_DOMAIN, domain, at.bytes);
+		return status;
+	}
+	*result = domain;
+	return IOVA_OK;
+}
+
+void iova_destroy(iova_domain *domain)
+{
+	if (!domain)
+		return;
+	rcache_destroy(domain);
+	tree_fini(&domain->tree);
+	struct iova_memory memory = domain->memory;
+	struct block_layout at =
+		layout_of(domain->cpus_possible, domain->classes, domain->design);
+	memory_put(&memory, IOVA_MEMORY_DOMAIN, domain, at.bytes);
+}
+
+enum iova_status iova_make_caches(iova_domain *domain)
+{
+	return domain->caches ? IOVA_INVALID : rcache_make(domain);
+}
+
+/* --------------------------------------------------------------------- the tree's calls */
+
+enum iova_status iova_reserve(iova_domain *domain, uint64_t lo, uint64_t hi,
+			      struct iova_range *result)
+{
+	struct iova_range unused;
+	if ((lo | hi) > domain->reserve_max) {
+		domain->warnings++;
+		return IOVA_INVALID;
+	}
+	lock(domain, IOVA_LOCK_TREE, 0, 0);
+	enum iova_status status = tree_reserve(&domain->tree, lo, hi, result ? result : &unused);
+	unlock(domain, IOVA_LOCK_TREE, 0, 0);
+	return status;
+}
+
+static enum iova_status alloc_counted(struct iova_domain *domain, uint64_t size, uint64_t limit,
+				      bool align, struct iova_range *result)
+{
+	lock(domain, IOVA_LOCK_TREE, 0, 0);
+	enum iova_status status = tree_alloc(&domain->tree, size, limit, align, result);
+	struct tree_counters *counters = &domain->tree_counters[counters_of(domain, size)];
+	counters->steps += domain->tree.steps;
+	counters->allocations += status == IOVA_OK;
+	unlock(domain, IOVA_LOCK_TREE, 0, 0);
+	return status;
+}
+
+enum iova_status iova_alloc_raw(iova_domain *domain, uint64_t size, uint64_t limit, bool align,
+				struct iova_range *result)
+{
+	if (size == 0)
+		return IOVA_INVALID;
+	enum iova_status status = alloc_counted(domain, size, limit, align, result);
+	if (status != IOVA_OK)
+		domain->tree_counters[counters_of(domain, size)].failures++;
+	return status;
+}
+
+enum iova_status iova_free_raw(iova_domain *domain, uint64_t pfn)
+{
+	struct iova_range range;
+	lock(domain, IOVA_LOCK_TREE, 0, 0);
+	enum iova_status status = IOVA_NOT_FOUND;
+	if (tree_find(&domain->tree, pfn, &range))
+		status = tree_remove(&domain->tree, pfn);
+	if (status == IOVA_OK)
+		domain->tree_counters[counters_of(domain, range.hi - range.lo + 1)].frees++;
+	unlock(domain, IOVA_LOCK_TREE, 0, 0);
+	return status;
+}
+
+enum iova_status iova_find(const iova_domain *domain, uint64_t pfn, struct iova_range *result)
+{
+	return tree_find(&domain->tree, pfn, result) ? IOVA_OK : IOVA_NOT_FOUND;
+}
+
+/* ------------------------------------------------------------------- the cached calls */
+
+uint64_t alloc_from_tree(struct iova_domain *domain, uint64_t size, uint64_t limit, bool flush)
+{
+	for (;; flush = false) {
+		struct iova_range range;
+		if (alloc_counted(domain, size, limit, true, &range) == IOVA_OK)
+			return range.lo;
+		if (!flush)
+			break;
+		iova_flush_caches(domain);
+	}
+	domain->tree_counters[counters_of(domain, size)].failures++;
+	return 0;
+}
+
+uint64_t iova_alloc(iova_domain *domain, uint32_t cpu, uint64_t size, uint64_t limit, bool flush)
+{
+	assert_cheap(domain->caches && cpu < domain->cpus_possible && size > 0);
+	return alloc_fast(domain, cpu, size, limit, flush);
+}
+
+void iova_free(iova_domain *domain, uint32_t cpu, uint64_t pfn, uint64_t size, uint64_t now)
+{
+	assert_cheap(domain->caches && cpu < domain->cpus_possible && size > 0);
+	free_fast(domain, cpu, pfn, size, now);
+}
+
+/* ----------------------------------------------------------------- caches and CPUs */
+
+void iova_flush_caches(iova_domain *domain)
+{
+	if (!domain->caches)
+		return;
+	for (uint32_t cpu = 0; cpu < domain->cpus_possible; cpu++)
+		if (cpu_is_online(domain, cpu))
+			rcache_drain_cpu(domain, cpu);
+	rcache_drain_depots(domain);
+}
+
+uint32_t iova_cpu_offline(iova_domain *domain, uint32_t cpu)
+{
+	if (cpu >= domain->cpus_possible || !cpu_is_online(domain, cpu))
+		return domain->cpus_online;
+	domain->online[cpu / 64] &= ~(UINT64_C(1) << (cpu % 64));
+	domain->cpus_online--;
+	if (domain->caches)
+		rcache_drain_cpu(domain, cpu);
+	return domain->cpus_online;
+}
+
+uint32_t iova_cpu_online(iova_domain *domain, uint32_t cpu)
+{
+	if (cpu >= domain->cpus_possible || cpu_is_online(domain, cpu))
+		return domain->cpus_online;
+	domain->online[cpu / 64] |= UINT64_C(1) << (cpu % 64);
+	return ++domain->cpus_online;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of a domain, shared by rcache, domain and replay.
+ *
+ * Locks (SEMANTICS of the concurrent use, taken in this order): one per CPU and class
+ * for the two magazines, one per class for the depot, one for the tree. A magazine that
+ * is taken out of a cache or depot belongs to whoever took it and needs no lock. The tree
+ * lock is innermost; emptying a magazine holds it for the whole magazine.
+ */
+#ifndef IOVA_DOMAIN_H
+#define IOVA_DOMAIN_H
+
+#include "depot.h"
+#include "range_tree.h"
+
+/* One CPU's cache of one class: one cache line, written by that CPU only. */
+struct cpu_cache {
+	struct magazine *loaded, *previous; /* NULL: none has been made */
+	uint64_t hits_loaded, hits_previous, hits_depot;
+	uint64_t puts;
+	uint64_t unused[2];
+};
+
+_Static_assert(sizeof(struct cpu_cache) == 64, "a CPU's cache is one cache line");
+
+/* The delayed job of one class. */
+struct job {
+	uint64_t due;	/* IOVA_NEVER: not armed */
+	uint64_t order; /* of arming: ties run in this order */
+};
+
+struct rcache {
+	struct depot depot;
+	struct job job;
+	void *policy_state;
+	uint64_t magazines_allocated, magazines_freed;
+	uint64_t pushed, popped, reclaimed, trimmed;
+	uint64_t armed, found_armed, runs;
+};
+
+/* Written under the tree lock. */
+struct tree_counters {
+	uint64_t allocations, frees, steps, failures;
+};
+
+struct iova_domain {
+	struct cpu_cache *caches; /* [cpu][class]; NULL: not made */
+	uint32_t classes;
+	uint32_t cpus_possible, cpus_online;
+	bool has_locks;
+	struct iova_lock_hooks locks;
+	struct iova_mechanism mechanism;
+	const struct iova_design *design;
+	uint64_t params[IOVA_MAX_PARAMS];
+	struct range_tree tree;
+	struct tree_counters tree_counters[IOVA_MAX_CLASSES + 1];
+	struct rcache rcache[IOVA_MAX_CLASSES];
+	uint64_t armings;  /* jobs armed, ever: the next arming's place in line */
+	uint64_t earliest; /* due time of the next job; IOVA_NEVER: none is armed */
+	uint64_t runs;
+	uint64_t warnings;
+	uint64_t magazines, magazines_peak;
+	uint64_t reserve_max; /* highest pfn a reservation may name */
+	uint64_t *online;     /* bit set */
+	uint32_t *trim;	      /* room for a decision's CPU numbers */
+	struct iova_memory memory;
+};
+
+/* ----------------------------------------------------------------------- locking */
+
+static inline void lock(struct iova_domain *domain, enum iova_lock lock, uint32_t cpu,
+			uint32_t size_class)
+{
+	if (unlikely(domain->has_locks))
+		domain->locks.acquire(domain->locks.context, lock, cpu, size_class);
+}
+
+static inline void unlock(struct iova_domain *domain, enum iova_lock lock, uint32_t cpu,
+			  uint32_t size_class)
+{
+	if (unlikely(domain->has_locks))
+		domain->locks.release(domain->locks.context, lock, cpu, size_class);
+}
+
+/* -------------------------------------------------------------------------- parts */
+
+static inline struct cpu_cache *cpu_cache_of(const struct iova_domain *domain, uint32_t cpu,
+					     uint32_t size_class)
+{
+	return &domain->caches[(size_t)cpu * domain->classes + size_class];
+}
+
+static inline bool cpu_is_online(const struct iova_domain *domain, uint32_t cpu)
+{
+	return domain->online[cpu / 64] >> (cpu % 64) & 1;
+}
+
+/* Which counters a range of this many frames goes to. */
+static inline uint32_t counters_of(const struct iova_domain *domain, uint64_t size)
+{
+	unsigned order = order_of(size);
+	return order < domain->classes ? order : IOVA_BEYOND_CLASSES;
+}
+
+struct magazine *magazine_new(struct iova_domain *domain, uint32_t size_class);
+/* NULL is ignored. */
+void magazine_delete(struct iova_domain *domain, uint32_t size_class, struct magazine *magazine);
+/* Give every entry, bottom to top, back to the tree. The caller owns the magazine. */
+void magazine_drain(struct iova_domain *domain, uint32_t size_class, struct magazine *magazine);
+
+/* ------------------------------------------------------------------------- rcache */
+
+enum iova_status rcache_make(struct iova_domain *domain);
+void rcache_destroy(struct iova_domain *domain);
+/*
+ * What the slow paths of get and put need; see rcache_fast.h for the fast ones.
+ * True: *pfn was taken out of a cache.
+ */
+bool rcache_get_slow(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t cap,
+		     uint64_t *pfn);
+/* False: not cached, and nothing has changed. */
+bool rcache_put_slow(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t pfn,
+		     uint64_t now);
+void rcache_drain_cpu(struct iova_domain *domain, uint32_t cpu);
+void rcache_drain_depots(struct iova_domain *domain);
+/* Give a CPU's magazines of one class back: full to the depot, partial to the tree. */
+void rcache_trim_cpu(struct iova_domain *domain, uint32_t size_class, uint32_t cpu);
+
+/* --------------------------------------------------------------------------- jobs */
+
+/* A push arms the class' job, unless it is armed. Called under the depot's lock. */
+void job_arm_by_push(struct iova_domain *domain, uint32_t size_class, uint64_t now);
+/* Pop the magazine a reclaim empties next, if more than keep are there; else NULL. */
+struct magazine *job_take(struct iova_domain *domain, uint32_t size_class, uint64_t keep);
+void job_finish(struct iova_domain *domain, uint32_t size_class, struct magazine *magazine);
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libiova - the Linux IOVA allocator as a library.
+ *
+ * An IOVA domain hands out ranges of I/O virtual addresses. Two layers do it: a tree of
+ * allocated ranges, searched from the top down, and above it per-CPU magazines of
+ * recently freed ranges, one cache per power-of-two size class, which exchange full
+ * magazines with a depot. In the `linux-*` designs every call returns the address that
+ * Linux returns for the same calls.
+ *
+ * This header is the whole public interface, and its reference.
+ *
+ * Conventions
+ *   - Sizes, limits and addresses are page frame numbers (pfn) and counts of page frames
+ *     of the domain's granule. All arithmetic is modulo 2^64. Limits are inclusive.
+ *   - Time is an argument, in nanoseconds of a clock of the caller's that never goes back.
+ *   - The library has no clock, threads, files or globals. Memory comes from the table
+ *     given at creation, locks are the hooks given at creation; without hooks a domain may
+ *     be used by one thread at a time.
+ *   - Every allocation of memory may fail at any moment: the call then reports it and has
+ *     changed nothing, unless it says otherwise. No free ever needs memory to succeed.
+ *   - Not async-signal-safe.
+ */
+#ifndef IOVA_H
+#define IOVA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define IOVA_VERSION "0.1.0"
+
+#if defined(__GNUC__)
+#define IOVA_API __attribute__((visibility("default")))
+#else
+#define IOVA_API
+#endif
+
+/* Size classes a domain may have: class k caches ranges of 2^k page frames. */
+#define IOVA_DEFAULT_CLASSES 6u
+#define IOVA_MAX_CLASSES 10u
+/* Index of the counters of ranges too large for the domain's caches. */
+#define IOVA_BEYOND_CLASSES IOVA_MAX_CLASSES
+
+/* "No time": not armed, nothing due. */
+#define IOVA_NEVER UINT64_MAX
+/* A parameter's value that leaves the choice to the design. */
+#define IOVA_AUTO UINT64_MAX
+
+enum iova_status {
+	IOVA_OK = 0,
+	IOVA_NO_SPACE,	/* no gap is large enough below the limit */
+	IOVA_NO_MEMORY, /* the memory table, or its admit_range, refused */
+	IOVA_INVALID,	/* an argument that can not be served; nothing was changed */
+	IOVA_NOT_FOUND, /* no range holds that pfn */
+};
+
+/* A static text, one clause in lower case, for any value. */
+IOVA_API const char *iova_status_text(enum iova_status status);
+/* The library's version, as IOVA_VERSION was when it was built. */
+IOVA_API const char *iova_version(void);
+
+/* Both ends included. */
+struct iova_range {
+	uint64_t lo, hi;
+};
+
+/* ---------------------------------------------------------------- environment */
+
+enum iova_memory_kind {
+	IOVA_MEMORY_DOMAIN,   /* the domain itself, a design's state */
+	IOVA_MEMORY_CACHES,   /* per-CPU cache heads */
+	IOVA_MEMORY_MAGAZINE, /* one magazine: 1 KiB, aligned to 64 */
+	IOVA_MEMORY_TREE,     /* a node of the range tree: up to 1 KiB, aligned to 64 */
+	IOVA_MEMORY_REPLAY,   /* tables of a replay */
+	IOVA_MEMORY_KINDS
+};
+
+struct iova_memory {
+	/* NULL: refused. alignment is a power of two. */
+	void *(*allocate)(void *context, enum iova_memory_kind kind, size_t size, size_t alignment);
+	void (*release)(void *context, enum iova_memory_kind kind, void *block, size_t size);
+	/*
+	 * Optional. Asked before each range record is added, and before a search for one,
+	 * where Linux would ask its slab: a tree node here holds many records, so a test or
+	 * a budget that must refuse one record can not do it in allocate().
+	 */
+	bool (*admit_range)(void *context);
+	void *context;
+};
+
+/* The C library's heap. */
+IOVA_API const struct iova_memory *iova_memory_heap(void);
+
+enum iova_lock {
+	IOVA_LOCK_CPU,	 /* the two magazines of one CPU and class */
+	IOVA_LOCK_DEPOT, /* the depot of one class */
+	IOVA_LOCK_TREE,	 /* the range tree of the domain; cpu and size_class are 0 */
+};
+
+/*
+ * Taken in the order CPU, depot, tree; never two of a kind. Between acquire and release
+ * of a lock no other domain is entered.
+ */
+struct iova_lock_hooks {
+	void (*acquire)(void *context, enum iova_lock lock, uint32_t cpu, uint32_t size_class);
+	void (*release)(void *context, enum iova_lock lock, uint32_t cpu, uint32_t size_class);
+	void *context;
+};
+
+/* -------------------------------------------------------------------- designs */
+
+/*
+ * A design is a mechanism (how the depot behaves on the path of an allocation or free)
+ * and a policy (what is decided at most every few milliseconds, at a deadline).
+ *
+ * Protocol of a policy. Each size class has one delayed job, armed or not. A push onto
+ * the depot arms it arm_delay_ns later if it is not armed. When it is due, the owner of
+ * the domain runs it (iova_run_due): it counts as not armed, look() is shown a view and
+ * fills in a decision, the decision is carried out, and the job is armed again if the
+ * decision says so. look() is called with no lock held and must not call into the domain
+ * other than iova_read_cpu().
+ */
+struct iova_view {
+	uint64_t now;	      /* the job's due time */
+	uint32_t size_class;  /* the class this job is for */
+	uint32_t classes;     /* classes of the domain */
+	uint32_t cpus_online, cpus_possible;
+	uint64_t depot;	      /* full magazines in the depot */
+	uint64_t depot_low;   /* fewest since this job last ran, or since creation */
+	uint64_t pushed, popped; /* magazines put into and taken out of the depot by CPUs, ever */
+	uint64_t tree_allocated; /* ranges of this class cut from the tree, ever */
+	const struct iova_domain *domain; /* for iova_read_cpu() */
+};
+
+struct iova_decision {
+	/* Take up to `release` magazines from the depot and empty them into the tree, ... */
+	uint64_t release;
+	/* ... but leave `keep` there, also if the depot shrank since the view was taken. */
+	uint64_t keep;
+	/* Look again after this long; 0: not before the next push arms the job. */
+	uint64_t again_ns;
+	/*
+	 * CPUs whose magazines of this class are given back: a full one to the depot, a
+	 * partial one to the tree, the memory of both freed. trim has room for
+	 * cpus_possible numbers; look() writes trim_count of them.
+	 */
+	uint32_t trim_count;
+	uint32_t *trim;
+};
+
+/* What one CPU's cache of one class holds and has done; counts since creation. */
+struct iova_cpu_view {
+	uint32_t loaded, previous;   /* entries; 0 also where there is no magazine */
+	bool has_loaded, has_previous;
+	uint64_t hits_loaded, hits_previous, hits_depot, puts;
+};
+
+struct iova_param {
+	const char *name; /* with its unit, as in delay_ms */
+	const char *unit;
+	const char *help;
+	uint64_t minimum, maximum, initial;
+	const char *automatic; /* what IOVA_AUTO means; NULL: IOVA_AUTO is not accepted */
+};
+
+#define IOVA_MAX_PARAMS 8u
+
+struct iova_mechanism {
+	uint64_t depot_max;	  /* full magazines per class; UINT64_MAX: no bound */
+	uint64_t arm_delay_ns;	  /* a push arms the job this much later; 0: never */
+	bool magazines_at_first_use; /* else two per CPU and class at iova_make_caches() */
+};
+
+struct iova_design {
+	const char *name, *summary;
+	const struct iova_param *params;
+	uint32_t param_count;
+	/* values has param_count numbers, in range. */
+	void (*setup)(const struct iova_design *design, const uint64_t *values,
+		      struct iova_mechanism *mechanism);
+	/* May be NULL if arm_delay_ns is 0. state: state_size bytes per class, zeroed. */
+	void (*look)(const struct iova_design *design, void *state, const uint64_t *values,
+		     const struct iova_view *view, struct iova_decision *decision);
+	size_t state_size;
+	void *user; /* for designs made at run time; the library does not look at it */
+};
+
+/* Built-in designs, in the order in which Linux had them; NULL past the last. */
+IOVA_API const struct iova_design *iova_design_at(uint32_t index);
+/* NULL: there is none of that name. */
+IOVA_API const struct iova_design *iova_design_named(const char *name);
+
+/* --------------------------------------------------------------------- domain */
+
+typedef struct iova_domain iova_domain;
+
+struct iova_config {
+	uint64_t granule;   /* bytes of a page frame: a power of two, at most 4096 */
+	uint64_t start_pfn; /* lowest pfn the search may hand out; 1 or more for sane use */
+	uint32_t cpus_possible; /* 1 .. 65536 */
+	uint32_t cpus_online;	/* CPUs 0 .. cpus_online-1 are online at first */
+	uint32_t classes;	/* 1 .. IOVA_MAX_CLASSES */
+	const struct iova_design *design; /* kept: must outlive the domain */
+	const uint64_t *params; /* design->param_count values, copied; NULL: the initial ones */
+	const struct iova_memory *memory;   /* copied; NULL: iova_memory_heap() */
+	const struct iova_lock_hooks *locks; /* copied; NULL: none */
+	/* Count the tree nodes Linux would have walked: two rank queries a tree allocation. */
+	bool count_steps;
+};
+
+/*
+ * IOVA_INVALID: a number of the config is out of range. The new domain holds no range
+ * and has no caches; until iova_make_caches() only the raw calls may be used.
+ */
+IOVA_API enum iova_status iova_create(const struct iova_config *config, iova_domain **domain);
+/*
+ * Frees everything, live ranges and cached ones included. No other call may be running
+ * or follow. NULL is ignored.
+ */
+IOVA_API void iova_destroy(iova_domain *domain);
+/* IOVA_NO_MEMORY leaves no caches behind. IOVA_INVALID: they exist. */
+IOVA_API enum iova_status iova_make_caches(iova_domain *domain);
+
+/*
+ * Marks lo..hi as taken. Ranges that overlap it grow downwards over the gaps below them;
+ * what sticks out at the top becomes a range of its own. *result (may be NULL) is the
+ * range that holds the top. IOVA_INVALID: an end lies above the last pfn of the granule
+ * (this also counts as a warning), or lo > hi and no range holds both. On
+ * IOVA_NO_MEMORY the growth stays.
+ */
+IOVA_API enum iova_status iova_reserve(iova_domain *domain, uint64_t lo, uint64_t hi,
+				       struct iova_range *result);
+
+/*
+ * Linux's alloc_iova_fast. size >= 1 page frames, rounded up to a power of two where the
+ * caches hold such sizes. If nothing is cached and the tree has no room, and flush is
+ * set, the caches of all online CPUs and all depots are emptied and the tree is tried
+ * once more. Returns the first pfn, 0 = failed.
+ */
+IOVA_API uint64_t iova_alloc(iova_domain *domain, uint32_t cpu, uint64_t size, uint64_t limit,
+			     bool flush);
+/*
+ * Linux's free_iova_fast: pfn and size (as given to iova_alloc) are believed. now: the
+ * push of a full magazine arms the reclaim job.
+ */
+IOVA_API void iova_free(iova_domain *domain, uint32_t cpu, uint64_t pfn, uint64_t size,
+			uint64_t now);
+/* Linux's alloc_iova: exactly size frames, from the tree. align: to the rounded-up size. */
+IOVA_API enum iova_status iova_alloc_raw(iova_domain *domain, uint64_t size, uint64_t limit,
+					 bool align, struct iova_range *result);
+/* Linux's free_iova: pfn is any frame of the range. Never needs memory. */
+IOVA_API enum iova_status iova_free_raw(iova_domain *domain, uint64_t pfn);
+IOVA_API enum iova_status iova_find(const iova_domain *domain, uint64_t pfn,
+				    struct iova_range *result);
+
+/* Empty every online CPU's magazines and every depot into the tree. */
+IOVA_API void iova_flush_caches(iova_domain *domain);
+/* The CPU leaves the online set and its magazines are emptied; CPUs online afterwards. */
+IOVA_API uint32_t iova_cpu_offline(iova_domain *domain, uint32_t cpu);
+IOVA_API uint32_t iova_cpu_online(iova_domain *domain, uint32_t cpu);
+
+/* When the next job is due; IOVA_NEVER: no job is armed. */
+IOVA_API uint64_t iova_next_deadline(const iova_domain *domain);
+/* The same for one class. */
+IOVA_API uint64_t iova_class_deadline(const iova_domain *domain, uint32_t size_class);
+/*
+ * Run every job due at or before now, earliest first, ties in the order of arming, each
+ * with the clock at its own due time. Returns how many ran.
+ */
+IOVA_API uint64_t iova_run_due(iova_domain *domain, uint64_t now);
+/* Run one class's job now, armed or not: for replaying a recorded run. */
+IOVA_API void iova_run_class(iova_domain *domain, uint32_t size_class, uint64_t now);
+
+/* ----------------------------------------------------------------- statistics */
+
+struct iova_counters {
+	uint64_t hits_loaded, hits_previous, hits_depot; /* allocations served by the cache */
+	uint64_t tree_allocations; /* ranges cut from the tree */
+	uint64_t tree_frees;	   /* ranges given back to the tree, magazines' included */
+	uint64_t tree_steps;	   /* nodes Linux would have walked; 0 without count_steps */
+	uint64_t failures;	   /* allocations that failed */
+	uint64_t puts;		   /* frees that the cache took */
+	uint64_t magazines_allocated, magazines_freed;
+	uint64_t pushed, popped;   /* magazines, by CPUs */
+	uint64_t reclaimed;	   /* magazines a job took from the depot and emptied */
+	uint64_t trimmed;	   /* per-CPU magazines given back */
+	uint64_t armed, found_armed; /* pushes that armed the job, that found it armed */
+	uint64_t runs;		   /* runs of the job */
+	uint64_t depot, depot_peak; /* full magazines: now, at most */
+	uint64_t cached;	   /* ranges in magazines now, walks all CPUs */
+};
+
+/* size_class: 0 .. classes-1, or IOVA_BEYOND_CLASSES. Zeros for any other. */
+IOVA_API struct iova_counters iova_read_counters(const iova_domain *domain, uint32_t size_class);
+IOVA_API struct iova_cpu_view iova_read_cpu(const iova_domain *domain, uint32_t cpu,
+					    uint32_t size_class);
+
+struct iova_totals {
+	uint64_t ranges;	/* in the tree, the anchor not counted */
+	uint64_t pages;		/* that they cover */
+	uint64_t tree_bytes;	/* memory of the tree's nodes */
+	uint64_t magazines;	/* allocated now */
+	uint64_t magazines_peak;
+	uint64_t warnings;	/* bad reservations, unknown pfns found in a magazine */
+	uint64_t runs;		/* jobs run */
+};
+
+IOVA_API struct iova_totals iova_read_totals(const iova_domain *domain);
+
+/*
+ * Walks everything: the tree's order and index, every magazine and depot, and that every
+ * cached pfn is the first of a range in the tree and is cached once. Returns NULL if all
+ * holds, else a static text that names the first thing that does not. Needs memory for
+ * the cached pfns. For tests.
+ */
+IOVA_API const char *iova_check(const iova_domain *domain);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * magazine - a stack of pfns: what caches hold and depots trade.
+ *
+ * The first word is the count of entries while a CPU has the magazine, and the link to
+ * the next one while the depot has it. Only full magazines enter a depot, so the count is
+ * known there, and the list costs no space beside the magazines (the paper's unbounded
+ * depot list, Bonwick and Adams, "Magazines and Vmem", section 3.1). With 127 entries the
+ * whole is 1 KiB: a power of two, which slabs and caches pack without waste.
+ */
+#ifndef IOVA_MAGAZINE_H
+#define IOVA_MAGAZINE_H
+
+#include "common.h"
+
+/* Lab builds use 31, 63 and 255. */
+#ifndef IOVA_MAGAZINE_CAPACITY
+#define IOVA_MAGAZINE_CAPACITY 127u
+#endif
+
+struct magazine {
+	union {
+		uint64_t count;
+		struct magazine *next;
+	};
+	uint64_t pfn[IOVA_MAGAZINE_CAPACITY];
+};
+
+_Static_assert((sizeof(struct magazine) & (sizeof(struct magazine) - 1)) == 0,
+	       "a magazine's size is a power of two");
+#if IOVA_MAGAZINE_CAPACITY == 127
+_Static_assert(sizeof(struct magazine) == 1024, "a magazine is 1 KiB");
+#endif
+
+/* A missing magazine has nothing to take ... */
+static inline bool magazine_has_entries(const struct magazine *magazine)
+{
+	return magazine && magazine->count > 0;
+}
+
+/* ... and no room either. */
+static inline bool magazine_has_room(const struct magazine *magazine)
+{
+	return magazine && magazine->count < IOVA_MAGAZINE_CAPACITY;
+}
+
+static inline void magazine_push(struct magazine *magazine, uint64_t pfn)
+{
+	magazine->pfn[magazine->count++] = pfn;
+}
+
+/*
+ * Take the topmost entry at or below `cap`; the top entry fills its place. False, and
+ * nothing changed, if no entry is. The magazine has entries.
+ */
+static inline bool magazine_take(struct magazine *magazine, uint64_t cap, uint64_t *pfn)
+{
+	uint64_t top = magazine->count - 1;
+	uint64_t i = top;
+	while (unlikely(magazine->pfn[i] > cap))
+		if (i-- == 0)
+			return false;
+	*pfn = magazine->pfn[i];
+	magazine->pfn[i] = magazine->pfn[top];
+	magazine->count = top;
+	return true;
+}
+
+#endif

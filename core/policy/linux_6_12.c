@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux-6.12: the unbounded depot, and a delayed job that shrinks it again: while it
+ * holds more magazines than CPUs are online, one is emptied into the tree every 100 ms.
+ *
+ * Source: both patches of the discussion of August 2023; Linux 6.7 to 7.2. Their author
+ * calls threshold and rate chosen fairly arbitrarily.
+ */
+#include "policy.h"
+
+enum { DELAY, THRESHOLD, BATCH, REARM };
+
+const struct iova_param reclaim_params[RECLAIM_PARAM_COUNT] = {
+	[DELAY] = { "delay_ms", "ms", "from a push, or a run, to the next run of the job", 1,
+		    86400000, 100, NULL },
+	[THRESHOLD] = { "threshold", "magazines", "depot length above which the job reclaims", 0,
+			1u << 20, IOVA_AUTO, "CPUs online" },
+	[BATCH] = { "batch", "magazines", "reclaimed in one run", 1, 1u << 20, 1, NULL },
+	[REARM] = { "rearm", "0 or 1", "the job arms itself again after it reclaimed", 0, 1, 1,
+		    NULL },
+};
+
+void reclaim_setup(const struct iova_design *design, const uint64_t *values,
+		   struct iova_mechanism *mechanism)
+{
+	(void)design;
+	mechanism->depot_max = UINT64_MAX;
+	mechanism->arm_delay_ns = values[DELAY] * NS_PER_MS;
+	mechanism->magazines_at_first_use = false;
+}
+
+void reclaim_look(const struct iova_design *design, void *state, const uint64_t *values,
+		  const struct iova_view *view, struct iova_decision *decision)
+{
+	(void)design;
+	(void)state;
+	uint64_t threshold = values[THRESHOLD];
+	if (threshold == IOVA_AUTO)
+		threshold = view->cpus_online;
+	if (view->depot <= threshold)
+		return;
+	decision->release = values[BATCH];
+	decision->keep = threshold;
+	if (values[REARM])
+		decision->again_ns = values[DELAY] * NS_PER_MS;
+}
+
+const struct iova_design design_linux_6_12 = {
+	.name = "linux-6.12",
+	.summary = "unbounded depot, one magazine reclaimed every 100 ms (Linux 6.7 to 7.2)",
+	.params = reclaim_params,
+	.param_count = RECLAIM_PARAM_COUNT,
+	.setup = reclaim_setup,
+	.look = reclaim_look,
+};

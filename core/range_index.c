@@ -1,0 +1,799 @@
+/* SPDX-License-Identifier: MIT */
+#include "range_index.h"
+
+#include <string.h>
+
+_Static_assert(sizeof(struct index_leaf) == 512, "a leaf is eight cache lines");
+_Static_assert(sizeof(struct index_node) <= 1024, "an inner node is at most sixteen");
+
+/* A node takes a new child until it is full; siblings that together leave this much room
+ * are merged, so that a merge is not undone by the next insert. */
+#define MERGE_LEAF (LEAF_SLOTS - 6u)
+#define MERGE_NODE (NODE_SLOTS - 5u)
+
+/* ------------------------------------------------------------------------ gaps */
+
+static inline uint64_t largest_power_of_two(uint64_t n)
+{
+	return n ? UINT64_C(1) << (63 - __builtin_clzll(n)) : 0;
+}
+
+/* `best` of the gap a..b-1: see the theory in the header. */
+static inline uint64_t gap_best(uint64_t a, uint64_t b)
+{
+	if (a == 0)
+		return b;
+	unsigned k = 63u - (unsigned)__builtin_clzll((a - 1) ^ b);
+	uint64_t m = b & (UINT64_MAX << k);
+	uint64_t above = b - m, below = largest_power_of_two(m - a);
+	return above > below ? above : below;
+}
+
+static inline bool gap_fits(uint64_t a, uint64_t b, uint64_t size, uint64_t mask)
+{
+	return b - a >= size && ((b - size) & mask) >= a;
+}
+
+static inline uint64_t gap_start(const struct index_leaf *leaf, unsigned slot)
+{
+	return slot ? leaf->hi[slot - 1] + 1 : leaf->floor;
+}
+
+struct gap_summary {
+	uint64_t best, longest;
+};
+
+static struct gap_summary leaf_summary(const struct index_leaf *leaf)
+{
+	struct gap_summary sum = { 0, 0 };
+	uint64_t a = leaf->floor;
+	for (unsigned i = 0; i < leaf->count; i++) {
+		uint64_t b = leaf->lo[i];
+		uint64_t length = b - a;
+		if (length > sum.longest)
+			sum.longest = length;
+		if (length > sum.best) { /* best never exceeds the length */
+			uint64_t best = gap_best(a, b);
+			if (best > sum.best)
+				sum.best = best;
+		}
+		a = leaf->hi[i] + 1;
+	}
+	return sum;
+}
+
+static struct gap_summary node_summary(const struct index_node *node)
+{
+	struct gap_summary sum = { 0, 0 };
+	for (unsigned i = 0; i < node->count; i++) {
+		if (node->best[i] > sum.best)
+			sum.best = node->best[i];
+		if (node->longest[i] > sum.longest)
+			sum.longest = node->longest[i];
+	}
+	return sum;
+}
+
+/* ---------------------------------------------------------------------- memory */
+
+static struct index_leaf *leaf_new(struct range_index *index)
+{
+	struct index_leaf *leaf = memory_get(index->memory, IOVA_MEMORY_TREE, sizeof(*leaf));
+	if (leaf)
+		index->leaves++;
+	return leaf;
+}
+
+static struct index_node *node_new(struct range_index *index)
+{
+	struct index_node *node = memory_get(index->memory, IOVA_MEMORY_TREE, sizeof(*node));
+	if (node)
+		index->nodes++;
+	return node;
+}
+
+static void leaf_free(struct range_index *index, struct index_leaf *leaf)
+{
+	index->leaves--;
+	memory_put(index->memory, IOVA_MEMORY_TREE, leaf, sizeof(*leaf));
+}
+
+static void node_free(struct range_index *index, struct index_node *node)
+{
+	index->nodes--;
+	memory_put(index->memory, IOVA_MEMORY_TREE, node, sizeof(*node));
+}
+
+enum iova_status index_init(struct range_index *index, const struct iova_memory *memory)
+{
+	*index = (struct range_index){ .memory = memory };
+	struct index_leaf *leaf = leaf_new(index);
+	if (!leaf)
+		return IOVA_NO_MEMORY;
+	leaf->floor = 0;
+	leaf->count = 1;
+	leaf->lo[0] = leaf->hi[0] = ANCHOR_PFN;
+	index->root = leaf;
+	index->count = 1;
+	return IOVA_OK;
+}
+
+static void free_below(struct range_index *index, void *block, unsigned height)
+{
+	if (height == 0) {
+		leaf_free(index, block);
+		return;
+	}
+	struct index_node *node = block;
+	for (unsigned i = 0; i < node->count; i++)
+		free_below(index, node->child[i], height - 1);
+	node_free(index, node);
+}
+
+void index_fini(struct range_index *index)
+{
+	if (index->root)
+		free_below(index, index->root, index->height);
+	index->root = NULL;
+}
+
+uint64_t index_bytes(const struct range_index *index)
+{
+	return index->leaves * sizeof(struct index_leaf) + index->nodes * sizeof(struct index_node);
+}
+
+/* ------------------------------------------------------------------ moving about */
+
+/* First of n sorted keys that is at or above pfn; n - 1 at most, as the caller knows. */
+static inline unsigned first_at_or_above(const uint64_t *key, uint64_t n, uint64_t pfn)
+{
+	unsigned base = 0;
+	for (unsigned left = (unsigned)n; left > 1;) {
+		unsigned half = left / 2;
+		base += key[base + half - 1] < pfn ? half : 0;
+		left -= half;
+	}
+	return base;
+}
+
+void index_seek(const struct range_index *index, uint64_t pfn, struct index_path *path)
+{
+	void *block = index->root;
+	for (unsigned level = index->height; level-- > 0;) {
+		struct index_node *node = block;
+		path->node[level] = node;
+		path->at[level] = first_at_or_above(node->key, node->count, pfn);
+		block = node->child[path->at[level]];
+	}
+	path->leaf = block;
+	path->slot = first_at_or_above(path->leaf->hi, path->leaf->count, pfn);
+}
+
+static void descend_first(struct index_path *path, unsigned level)
+{
+	while (level-- > 0) {
+		path->node[level] = path->node[level + 1]->child[path->at[level + 1]];
+		path->at[level] = 0;
+	}
+	path->leaf = path->node[0]->child[path->at[0]];
+	path->slot = 0;
+}
+
+static void descend_last(struct index_path *path, unsigned level)
+{
+	while (level-- > 0) {
+		path->node[level] = path->node[level + 1]->child[path->at[level + 1]];
+		path->at[level] = (unsigned)path->node[level]->count - 1;
+	}
+	path->leaf = path->node[0]->child[path->at[0]];
+	path->slot = (unsigned)path->leaf->count - 1;
+}
+
+bool index_next(const struct range_index *index, struct index_path *path)
+{
+	if (path->slot + 1 < path->leaf->count) {
+		path->slot++;
+		return true;
+	}
+	for (unsigned level = 0; level < index->height; level++) {
+		if (path->at[level] + 1 < path->node[level]->count) {
+			path->at[level]++;
+			descend_first(path, level);
+			return true;
+		}
+	}
+	return false;
+}
+
+bool index_previous(const struct range_index *index, struct index_path *path)
+{
+	if (path->slot > 0) {
+		path->slot--;
+		return true;
+	}
+	for (unsigned level = 0; level < index->height; level++) {
+		if (path->at[level] > 0) {
+			path->at[level]--;
+			descend_last(path, level);
+			return true;
+		}
+	}
+	return false;
+}
+
+uint64_t index_rank(const struct range_index *index, const struct index_path *path)
+{
+	uint64_t rank = path->slot;
+	for (unsigned level = 0; level < index->height; level++)
+		for (unsigned i = 0; i < path->at[level]; i++)
+			rank += path->node[level]->ranges[i];
+	return rank;
+}
+
+/* --------------------------------------------------------------------- searching */
+
+/* In the path's leaf, from its slot down, the gap of that slot ending at `top`. */
+static bool find_in_leaf(struct index_path *path, uint64_t top, uint64_t size, uint64_t mask,
+			 uint64_t *pfn)
+{
+	const struct index_leaf *leaf = path->leaf;
+	uint64_t b = top;
+	for (unsigned i = path->slot;; b = leaf->lo[--i]) {
+		if (gap_fits(gap_start(leaf, i), b, size, mask)) {
+			path->slot = i;
+			*pfn = (b - size) & mask;
+			return true;
+		}
+		if (i == 0)
+			return false;
+	}
+}
+
+/* Last child of the first n whose gaps hold size; n if there is none. */
+static inline unsigned last_that_holds(const uint64_t *figure, unsigned n, uint64_t size)
+{
+	for (unsigned i = n; i-- > 0;)
+		if (figure[i] >= size)
+			return i;
+	return n;
+}
+
+bool index_find_gap(const struct range_index *index, uint64_t top, uint64_t size, uint64_t mask,
+		    struct index_path *path, uint64_t *pfn)
+{
+	index_seek(index, top, path);
+	uint64_t lo = path->leaf->lo[path->slot];
+	if (find_in_leaf(path, lo < top ? lo : top, size, mask, pfn))
+		return true;
+
+	bool aligned = mask != UINT64_MAX;
+	for (unsigned level = 0; level < index->height; level++) {
+		struct index_node *node = path->node[level];
+		unsigned n = path->at[level];
+		unsigned i = last_that_holds(aligned ? node->best : node->longest, n, size);
+		if (i == n)
+			continue;
+		path->at[level] = i;
+		while (level-- > 0) {
+			node = node->child[i];
+			n = (unsigned)node->count;
+			i = last_that_holds(aligned ? node->best : node->longest, n, size);
+			assert_cheap(i < n);
+			path->node[level] = node;
+			path->at[level] = i;
+		}
+		path->leaf = node->child[i];
+		path->slot = (unsigned)path->leaf->count - 1;
+		bool found = find_in_leaf(path, path->leaf->lo[path->slot], size, mask, pfn);
+		assert_cheap(found);
+		return found;
+	}
+	return false;
+}
+
+/* --------------------------------------------------------- keeping the index true */
+
+/* The figures of the child at path level changed to `sum`; tell the levels above. */
+static void figures_changed(const struct range_index *index, struct index_path *path,
+			    unsigned level, struct gap_summary sum)
+{
+	for (; level < index->height; level++) {
+		struct index_node *node = path->node[level];
+		unsigned at = path->at[level];
+		struct gap_summary old = { node->best[at], node->longest[at] };
+		if (old.best == sum.best && old.longest == sum.longest)
+			return;
+		node->best[at] = sum.best;
+		node->longest[at] = sum.longest;
+		sum = node_summary(node);
+	}
+}
+
+/* A gap of the path's leaf grew to `grown`: no gap shrank, so maxima can only rise. */
+static void gap_grew(const struct range_index *index, struct index_path *path,
+		     struct gap_summary grown)
+{
+	for (unsigned level = 0; level < index->height; level++) {
+		struct index_node *node = path->node[level];
+		unsigned at = path->at[level];
+		if (node->best[at] >= grown.best && node->longest[at] >= grown.longest)
+			return;
+		if (node->best[at] < grown.best)
+			node->best[at] = grown.best;
+		if (node->longest[at] < grown.longest)
+			node->longest[at] = grown.longest;
+	}
+}
+
+/* A gap of the path's leaf that had `was` shrank or was split. */
+static void gap_shrank(const struct range_index *index, struct index_path *path,
+		       struct gap_summary was)
+{
+	if (index->height == 0)
+		return;
+	struct index_node *node = path->node[0];
+	unsigned at = path->at[0];
+	/* If a gap as good remains unknown, look; if this was not the best, one does. */
+	if (was.best < node->best[at] && was.longest < node->longest[at])
+		return;
+	figures_changed(index, path, 0, leaf_summary(path->leaf));
+}
+
+static struct gap_summary gap_figures(uint64_t a, uint64_t b)
+{
+	return (struct gap_summary){ gap_best(a, b), b - a };
+}
+
+static void ranges_changed(const struct range_index *index, struct index_path *path,
+			   uint64_t delta)
+{
+	for (unsigned level = 0; level < index->height; level++)
+		path->node[level]->ranges[path->at[level]] += delta;
+}
+
+/* The last range of the path's leaf is now one with another hi. */
+static void key_changed(const struct range_index *index, struct index_path *path, uint64_t key)
+{
+	for (unsigned level = 0; level < index->height; level++) {
+		struct index_node *node = path->node[level];
+		node->key[path->at[level]] = key;
+		if (path->at[level] + 1 < node->count)
+			return;
+	}
+}
+
+/* ---------------------------------------------------------------------- inserting */
+
+static void leaf_open(struct index_leaf *leaf, unsigned slot)
+{
+	size_t n = (size_t)leaf->count - slot;
+	memmove(&leaf->hi[slot + 1], &leaf->hi[slot], n * sizeof(uint64_t));
+	memmove(&leaf->lo[slot + 1], &leaf->lo[slot], n * sizeof(uint64_t));
+	leaf->count++;
+}
+
+static void leaf_close(struct index_leaf *leaf, unsigned slot)
+{
+	size_t n = (size_t)leaf->count - slot - 1;
+	memmove(&leaf->hi[slot], &leaf->hi[slot + 1], n * sizeof(uint64_t));
+	memmove(&leaf->lo[slot], &leaf->lo[slot + 1], n * sizeof(uint64_t));
+	leaf->count--;
+}
+
+/* Copy n children of `from`, at slot f, to `to`, at slot t; the two may be the same. */
+static void node_copy(struct index_node *to, unsigned t, const struct index_node *from, unsigned f,
+		      uint64_t n)
+{
+	size_t bytes = (size_t)n * sizeof(uint64_t);
+	memmove(&to->child[t], &from->child[f], (size_t)n * sizeof(void *));
+	memmove(&to->key[t], &from->key[f], bytes);
+	memmove(&to->best[t], &from->best[f], bytes);
+	memmove(&to->longest[t], &from->longest[f], bytes);
+	memmove(&to->ranges[t], &from->ranges[f], bytes);
+}
+
+struct child_entry {
+	void *child;
+	uint64_t key, ranges;
+	struct gap_summary sum;
+};
+
+static void node_set(struct index_node *node, unsigned at, struct child_entry e)
+{
+	node->child[at] = e.child;
+	node->key[at] = e.key;
+	node->ranges[at] = e.ranges;
+	node->best[at] = e.sum.best;
+	node->longest[at] = e.sum.longest;
+}
+
+static struct child_entry leaf_entry(struct index_leaf *leaf)
+{
+	return (struct child_entry){ leaf, leaf->hi[leaf->count - 1], leaf->count,
+				     leaf_summary(leaf) };
+}
+
+static struct child_entry node_entry(struct index_node *node)
+{
+	uint64_t ranges = 0;
+	for (unsigned i = 0; i < node->count; i++)
+		ranges += node->ranges[i];
+	return (struct child_entry){ node, node->key[node->count - 1], ranges,
+				     node_summary(node) };
+}
+
+static void node_insert(struct index_node *node, unsigned at, struct child_entry e)
+{
+	node_copy(node, at + 1, node, at, node->count - at);
+	node->count++;
+	node_set(node, at, e);
+}
+
+/* The nodes that splitting from the path's leaf upwards will take. */
+struct spare_nodes {
+	struct index_leaf *leaf;
+	struct index_node *node[MAX_HEIGHT + 1];
+	unsigned count, used;
+};
+
+static void spare_release(struct range_index *index, struct spare_nodes *spare)
+{
+	if (spare->leaf)
+		leaf_free(index, spare->leaf);
+	while (spare->count > 0)
+		node_free(index, spare->node[--spare->count]);
+}
+
+static enum iova_status spare_reserve(struct range_index *index, const struct index_path *path,
+				      struct spare_nodes *spare)
+{
+	*spare = (struct spare_nodes){ .leaf = leaf_new(index) };
+	unsigned wanted = 0;
+	while (wanted < index->height && path->node[wanted]->count == NODE_SLOTS)
+		wanted++;
+	if (wanted == index->height)
+		wanted++; /* a new root */
+	bool failed = !spare->leaf || index->height + 1 > MAX_HEIGHT;
+	while (!failed && spare->count < wanted) {
+		struct index_node *node = node_new(index);
+		failed = !node;
+		if (node)
+			spare->node[spare->count++] = node;
+	}
+	if (failed)
+		spare_release(index, spare);
+	return failed ? IOVA_NO_MEMORY : IOVA_OK;
+}
+
+/*
+ * Where a full leaf is cut. Addresses are handed out downwards, so a cut near the bottom
+ * leaves a full leaf behind instead of one that stays half empty.
+ */
+static unsigned leaf_cut(unsigned slot)
+{
+	return slot <= LEAF_SLOTS / 4 ? slot : LEAF_SLOTS / 2;
+}
+
+/* Move the first n ranges of `leaf` into the new leaf `low`. */
+static void leaf_split(struct index_leaf *leaf, struct index_leaf *low, unsigned n)
+{
+	low->floor = leaf->floor;
+	low->count = n;
+	memcpy(low->hi, leaf->hi, n * sizeof(uint64_t));
+	memcpy(low->lo, leaf->lo, n * sizeof(uint64_t));
+	size_t rest = (size_t)leaf->count - n;
+	memmove(leaf->hi, &leaf->hi[n], rest * sizeof(uint64_t));
+	memmove(leaf->lo, &leaf->lo[n], rest * sizeof(uint64_t));
+	leaf->count = rest;
+}
+
+/* The child at level `level` of the path was split: `low` is new, just below it. */
+static void insert_child(struct range_index *index, struct index_path *path,
+			 struct child_entry low, struct child_entry old, struct spare_nodes *spare)
+{
+	unsigned level = 0;
+	for (; level < index->height; level++) {
+		struct index_node *node = path->node[level];
+		unsigned at = path->at[level];
+		node_set(node, at, old);
+		if (node->count < NODE_SLOTS) {
+			node_insert(node, at, low);
+			break;
+		}
+		struct index_node *below = spare->node[spare->used++];
+		unsigned cut = at <= NODE_SLOTS / 4 ? at : NODE_SLOTS / 2;
+		node_copy(below, 0, node, 0, cut);
+		below->count = cut;
+		node_copy(node, 0, node, cut, node->count - cut);
+		node->count -= cut;
+		if (at <= cut)
+			node_insert(below, at, low);
+		else
+			node_insert(node, at - cut, low);
+		low = node_entry(below);
+		old = node_entry(node);
+	}
+	if (level == index->height) {
+		struct index_node *root = spare->node[spare->used++];
+		root->count = 2;
+		node_set(root, 0, low);
+		node_set(root, 1, old);
+		index->root = root;
+		index->height++;
+		return;
+	}
+	/* Counts and figures above the node that had room. */
+	for (; level + 1 < index->height; level++) {
+		struct child_entry e = node_entry(path->node[level]);
+		node_set(path->node[level + 1], path->at[level + 1], e);
+	}
+}
+
+static enum iova_status insert_splitting(struct range_index *index, struct index_path *path,
+					 struct iova_range range)
+{
+	struct spare_nodes spare;
+	if (spare_reserve(index, path, &spare) != IOVA_OK)
+		return IOVA_NO_MEMORY;
+	struct index_leaf *leaf = path->leaf, *low = spare.leaf;
+	unsigned cut = leaf_cut(path->slot);
+	leaf_split(leaf, low, cut);
+	struct index_leaf *target = path->slot <= cut ? low : leaf;
+	unsigned slot = path->slot <= cut ? path->slot : path->slot - cut;
+	leaf_open(target, slot);
+	target->lo[slot] = range.lo;
+	target->hi[slot] = range.hi;
+	leaf->floor = low->hi[low->count - 1] + 1;
+	insert_child(index, path, leaf_entry(low), leaf_entry(leaf), &spare);
+	assert_cheap(spare.used == spare.count);
+	return IOVA_OK;
+}
+
+enum iova_status index_insert(struct range_index *index, struct index_path *path,
+			      struct iova_range range)
+{
+	struct index_leaf *leaf = path->leaf;
+	unsigned slot = path->slot;
+	assert_cheap(range.lo <= range.hi && range.hi < leaf->lo[slot]);
+	assert_cheap(range.lo >= gap_start(leaf, slot));
+	if (leaf->count == LEAF_SLOTS) {
+		enum iova_status status = insert_splitting(index, path, range);
+		if (status != IOVA_OK)
+			return status;
+	} else {
+		struct gap_summary was = gap_figures(gap_start(leaf, slot), leaf->lo[slot]);
+		leaf_open(leaf, slot);
+		leaf->lo[slot] = range.lo;
+		leaf->hi[slot] = range.hi;
+		ranges_changed(index, path, 1);
+		gap_shrank(index, path, was);
+	}
+	index->count++;
+	index->pages += range.hi - range.lo + 1;
+	return IOVA_OK;
+}
+
+/* ----------------------------------------------------------------------- removing */
+
+/* Take the child at `at` out of the node at path level `level`, which keeps others. */
+static void node_drop(struct index_node *node, unsigned at)
+{
+	node_copy(node, at, node, at + 1, node->count - at - 1);
+	node->count--;
+}
+
+static bool merge_leaves(struct range_index *index, struct index_node *node, unsigned at)
+{
+	struct index_leaf *low = node->child[at], *high = node->child[at + 1];
+	if (low->count + high->count > MERGE_LEAF)
+		return false;
+	memmove(&high->hi[low->count], high->hi, (size_t)high->count * sizeof(uint64_t));
+	memmove(&high->lo[low->count], high->lo, (size_t)high->count * sizeof(uint64_t));
+	memcpy(high->hi, low->hi, (size_t)low->count * sizeof(uint64_t));
+	memcpy(high->lo, low->lo, (size_t)low->count * sizeof(uint64_t));
+	high->count += low->count;
+	high->floor = low->floor;
+	leaf_free(index, low);
+	return true;
+}
+
+static bool merge_nodes(struct range_index *index, struct index_node *node, unsigned at)
+{
+	struct index_node *low = node->child[at], *high = node->child[at + 1];
+	if (low->count + high->count > MERGE_NODE)
+		return false;
+	node_copy(high, (unsigned)low->count, high, 0, high->count);
+	node_copy(high, 0, low, 0, low->count);
+	high->count += low->count;
+	node_free(index, low);
+	return true;
+}
+
+/* Merge the children `at` and `at + 1` of an inner node, if they fit in one. */
+static bool merge_children(struct range_index *index, struct index_node *node, unsigned at,
+			   bool leaves)
+{
+	if (!(leaves ? merge_leaves(index, node, at) : merge_nodes(index, node, at)))
+		return false;
+	node->ranges[at + 1] += node->ranges[at];
+	if (node->best[at] > node->best[at + 1])
+		node->best[at + 1] = node->best[at];
+	if (node->longest[at] > node->longest[at + 1])
+		node->longest[at + 1] = node->longest[at];
+	node_drop(node, at);
+	return true;
+}
+
+static void shrink_root(struct range_index *index)
+{
+	while (index->height > 0) {
+		struct index_node *root = index->root;
+		if (root->count > 1)
+			return;
+		index->root = root->child[0];
+		index->height--;
+		node_free(index, root);
+	}
+}
+
+/* What hangs at the path's place on `level` has become small: merge it where it fits, and
+ * then its parents, which may have become small by that. */
+static void merge_upwards(struct range_index *index, struct index_path *path, unsigned level)
+{
+	for (; level < index->height; level++) {
+		struct index_node *node = path->node[level];
+		unsigned at = path->at[level];
+		bool leaves = level == 0;
+		bool merged = at + 1 < node->count && merge_children(index, node, at, leaves);
+		if (!merged && at > 0)
+			merged = merge_children(index, node, at - 1, leaves);
+		if (!merged && node->count > 1)
+			break;
+	}
+	shrink_root(index);
+}
+
+/* The path's leaf has no range left: free it, and the inner nodes it leaves empty. */
+static void drop_leaf(struct range_index *index, struct index_path *path)
+{
+	leaf_free(index, path->leaf);
+	unsigned level = 0;
+	while (path->node[level]->count == 1)
+		node_free(index, path->node[level++]);
+	node_drop(path->node[level], path->at[level]);
+	for (unsigned up = level + 1; up < index->height; up++)
+		node_set(path->node[up], path->at[up], node_entry(path->node[up - 1]));
+	merge_upwards(index, path, level + 1);
+}
+
+/* The range above the removed one is in the next leaf, whose first gap grows down to a. */
+static void lower_next_floor(const struct range_index *index, const struct index_path *path,
+			     uint64_t a)
+{
+	struct index_path next = *path;
+	bool found = index_next(index, &next);
+	assert_cheap(found);
+	(void)found;
+	next.leaf->floor = a;
+	gap_grew(index, &next, gap_figures(a, next.leaf->lo[0]));
+}
+
+void index_remove(struct range_index *index, struct index_path *path)
+{
+	struct index_leaf *leaf = path->leaf;
+	unsigned slot = path->slot;
+	struct iova_range range = index_range(path);
+	uint64_t a = gap_start(leaf, slot);
+	bool last = slot + 1 == leaf->count;
+
+	assert_cheap(range.hi != ANCHOR_PFN);
+	index->count--;
+	index->pages -= range.hi - range.lo + 1;
+	if (last)
+		lower_next_floor(index, path, a);
+	leaf_close(leaf, slot);
+	if (leaf->count == 0) {
+		drop_leaf(index, path);
+		return;
+	}
+	ranges_changed(index, path, UINT64_MAX);
+	if (last) {
+		key_changed(index, path, leaf->hi[leaf->count - 1]);
+		gap_shrank(index, path, gap_figures(a, range.lo));
+	} else {
+		gap_grew(index, path, gap_figures(a, leaf->lo[slot]));
+	}
+	if (leaf->count < LEAF_SLOTS / 3)
+		merge_upwards(index, path, 0);
+}
+
+void index_lower(struct range_index *index, struct index_path *path, uint64_t lo)
+{
+	struct index_leaf *leaf = path->leaf;
+	unsigned slot = path->slot;
+	uint64_t a = gap_start(leaf, slot);
+	assert_cheap(lo < leaf->lo[slot] && lo >= a);
+	struct gap_summary was = gap_figures(a, leaf->lo[slot]);
+	if (leaf->hi[slot] != ANCHOR_PFN)
+		index->pages += leaf->lo[slot] - lo;
+	leaf->lo[slot] = lo;
+	gap_shrank(index, path, was);
+}
+
+/* ----------------------------------------------------------------------- checking */
+
+struct check_state {
+	const struct range_index *index;
+	uint64_t floor;	 /* pfn above the last range seen */
+	bool any, ended; /* a range was seen; the anchor was */
+	uint64_t pages, leaves, nodes;
+	const char *fault;
+};
+
+static void check_leaf(struct check_state *s, const struct index_leaf *leaf,
+		       struct child_entry *e)
+{
+	s->leaves++;
+	if (leaf->count == 0 || leaf->count > LEAF_SLOTS) {
+		s->fault = "a leaf is empty or overfull";
+		return;
+	}
+	if (leaf->floor != s->floor)
+		s->fault = "a leaf's floor is not the end of the leaf before";
+	for (unsigned i = 0; i < leaf->count; i++) {
+		if (s->ended || leaf->lo[i] > leaf->hi[i] || leaf->lo[i] < s->floor)
+			s->fault = "ranges are out of order or overlap";
+		s->ended = leaf->hi[i] == ANCHOR_PFN;
+		if (!s->ended)
+			s->pages += leaf->hi[i] - leaf->lo[i] + 1;
+		s->floor = leaf->hi[i] + 1;
+	}
+	e->key = leaf->hi[leaf->count - 1];
+	e->ranges = leaf->count;
+	e->sum = leaf_summary(leaf);
+}
+
+static void check_below(struct check_state *s, const void *block, unsigned height,
+			struct child_entry *e)
+{
+	if (height == 0) {
+		check_leaf(s, block, e);
+		return;
+	}
+	const struct index_node *node = block;
+	s->nodes++;
+	*e = (struct child_entry){ 0 };
+	if (node->count == 0 || node->count > NODE_SLOTS) {
+		s->fault = "an inner node is empty or overfull";
+		return;
+	}
+	for (unsigned i = 0; i < node->count && !s->fault; i++) {
+		struct child_entry c = { 0 };
+		check_below(s, node->child[i], height - 1, &c);
+		if (s->fault)
+			return;
+		if (c.key != node->key[i] || c.ranges != node->ranges[i])
+			s->fault = "a key or count differs from the child's";
+		if (c.sum.best != node->best[i] || c.sum.longest != node->longest[i])
+			s->fault = "a gap figure differs from the child's";
+		e->key = c.key;
+		e->ranges += c.ranges;
+	}
+	e->sum = node_summary(node);
+}
+
+const char *index_check(const struct range_index *index)
+{
+	struct check_state s = { .index = index };
+	struct child_entry all = { 0 };
+	check_below(&s, index->root, index->height, &all);
+	if (s.fault)
+		return s.fault;
+	if (!s.ended)
+		return "the anchor is missing";
+	if (all.ranges != index->count || s.pages != index->pages)
+		return "the count of ranges or pages is wrong";
+	if (s.leaves != index->leaves || s.nodes != index->nodes)
+		return "the count of nodes is wrong";
+	return NULL;
+}

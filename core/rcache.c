@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rcache - per-CPU magazines over a depot, one rcache per size class.
+ *
+ * Theory of operation (Bonwick and Adams, "Magazines and Vmem", 2001, section 3). Each
+ * CPU has two magazines, loaded and previous. Allocations pop from loaded, frees push
+ * onto it; when it can not serve, the two are swapped if previous can; only when neither
+ * can is a whole magazine exchanged with the depot. So the depot is reached at most once
+ * in 127 operations of a CPU, whatever their mix.
+ *
+ * A missing magazine (a design that makes them at first use, or one trimmed away) counts
+ * as empty when taking and as full when putting.
+ */
+#include "rcache_fast.h"
+
+#include <string.h>
+
+/* ---------------------------------------------------------------------- magazines */
+
+struct magazine *magazine_new(struct iova_domain *domain, uint32_t size_class)
+{
+	struct magazine *magazine =
+		memory_get(&domain->memory, IOVA_MEMORY_MAGAZINE, sizeof(*magazine));
+	if (!magazine)
+		return NULL;
+	magazine->count = 0;
+	domain->rcache[size_class].magazines_allocated++;
+	if (++domain->magazines > domain->magazines_peak)
+		domain->magazines_peak = domain->magazines;
+	return magazine;
+}
+
+void magazine_delete(struct iova_domain *domain, uint32_t size_class, struct magazine *magazine)
+{
+	if (!magazine)
+		return;
+	domain->rcache[size_class].magazines_freed++;
+	domain->magazines--;
+	memory_put(&domain->memory, IOVA_MEMORY_MAGAZINE, magazine, sizeof(*magazine));
+}
+
+void magazine_drain(struct iova_domain *domain, uint32_t size_class, struct magazine *magazine)
+{
+	if (!magazine)
+		return;
+	lock(domain, IOVA_LOCK_TREE, 0, 0);
+	for (uint64_t i = 0; i < magazine->count; i++) {
+		if (tree_remove(&domain->tree, magazine->pfn[i]) == IOVA_OK)
+			domain->tree_counters[size_class].frees++;
+		else
+			domain->warnings++;
+	}
+	unlock(domain, IOVA_LOCK_TREE, 0, 0);
+	magazine->count = 0;
+}
+
+/* -------------------------------------------------------------- making and freeing */
+
+static bool make_magazines(struct iova_domain *domain)
+{
+	for (uint32_t cpu = 0; cpu < domain->cpus_possible; cpu++) {
+		for (uint32_t k = 0; k < domain->classes; k++) {
+			struct cpu_cache *cache = cpu_cache_of(domain, cpu, k);
+			cache->loaded = magazine_new(domain, k);
+			cache->previous = cache->loaded ? magazine_new(domain, k) : NULL;
+			if (!cache->previous)
+				return false;
+		}
+	}
+	return true;
+}
+
+static size_t caches_bytes(const struct iova_domain *domain)
+{
+	return (size_t)domain->cpus_possible * domain->classes * sizeof(struct cpu_cache);
+}
+
+enum iova_status rcache_make(struct iova_domain *domain)
+{
+	domain->caches = memory_get(&domain->memory, IOVA_MEMORY_CACHES, caches_bytes(domain));
+	if (!domain->caches)
+		return IOVA_NO_MEMORY;
+	memset(domain->caches, 0, caches_bytes(domain));
+	if (domain->mechanism.magazines_at_first_use || make_magazines(domain))
+		return IOVA_OK;
+	rcache_destroy(domain);
+	return IOVA_NO_MEMORY;
+}
+
+void rcache_destroy(struct iova_domain *domain)
+{
+	if (!domain->caches)
+		return;
+	for (uint32_t k = 0; k < domain->classes; k++) {
+		for (uint32_t cpu = 0; cpu < domain->cpus_possible; cpu++) {
+			struct cpu_cache *cache = cpu_cache_of(domain, cpu, k);
+			magazine_delete(domain, k, cache->loaded);
+			magazine_delete(domain, k, cache->previous);
+		}
+		domain->rcache[k].job.due = IOVA_NEVER;
+		struct magazine *magazine;
+		while ((magazine = depot_pop(&domain->rcache[k].depot)) != NULL)
+			magazine_delete(domain, k, magazine);
+	}
+	domain->earliest = IOVA_NEVER;
+	memory_put(&domain->memory, IOVA_MEMORY_CACHES, domain->caches, caches_bytes(domain));
+	domain->caches = NULL;
+}
+
+/* ------------------------------------------------------------------------- taking */
+
+static struct magazine *pop_for_cpu(struct iova_domain *domain, uint32_t cpu, uint32_t size_class)
+{
+	struct rcache *rcache = &domain->rcache[size_class];
+	lock(domain, IOVA_LOCK_DEPOT, cpu, size_class);
+	struct magazine *magazine = depot_pop(&rcache->depot);
+	if (magazine)
+		rcache->popped++;
+	unlock(domain, IOVA_LOCK_DEPOT, cpu, size_class);
+	return magazine;
+}
+
+static void swap_magazines(struct cpu_cache *cache)
+{
+	struct magazine *loaded = cache->loaded;
+	cache->loaded = cache->previous;
+	cache->previous = loaded;
+}
+
+/* The CPU's lock is held; loaded has nothing. */
+bool rcache_get_slow(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t cap,
+		     uint64_t *pfn)
+{
+	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+	bool taken;
+	if (magazine_has_entries(cache->previous)) {
+		swap_magazines(cache);
+		taken = magazine_take(cache->loaded, cap, pfn);
+		cache->hits_previous += taken;
+		return taken;
+	}
+	struct magazine *full = pop_for_cpu(domain, cpu, size_class);
+	if (!full)
+		return false;
+	magazine_delete(domain, size_class, cache->loaded);
+	cache->loaded = full;
+	taken = magazine_take(full, cap, pfn);
+	cache->hits_depot += taken;
+	return taken;
+}
+
+/* ------------------------------------------------------------------------ putting */
+
+/* Hand a full magazine to the depot; returned, if the depot has no room for it. */
+static struct magazine *push_full(struct iova_domain *domain, uint32_t cpu, uint32_t size_class,
+				  struct magazine *full, uint64_t now)
+{
+	struct rcache *rcache = &domain->rcache[size_class];
+	struct magazine *surplus = full;
+	lock(domain, IOVA_LOCK_DEPOT, cpu, size_class);
+	if (rcache->depot.length < domain->mechanism.depot_max) {
+		depot_push(&rcache->depot, full);
+		rcache->pushed++;
+		job_arm_by_push(domain, size_class, now);
+		surplus = NULL;
+	}
+	unlock(domain, IOVA_LOCK_DEPOT, cpu, size_class);
+	return surplus;
+}
+
+/*
+ * Put a new, empty magazine in place of loaded. What had to leave and found no room in
+ * the depot is returned.
+ */
+static struct magazine *load_new(struct iova_domain *domain, uint32_t cpu, uint32_t size_class,
+				 struct magazine *fresh, uint64_t now)
+{
+	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+	struct magazine *surplus = NULL;
+	if (cache->loaded && !cache->previous)
+		cache->previous = cache->loaded;
+	else if (cache->loaded)
+		surplus = push_full(domain, cpu, size_class, cache->loaded, now);
+	cache->loaded = fresh;
+	return surplus;
+}
+
+/* The CPU's lock is held, and let go here; loaded has no room. */
+bool rcache_put_slow(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t pfn,
+		     uint64_t now)
+{
+	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+	struct magazine *surplus = NULL;
+	bool cached = true;
+	if (magazine_has_room(cache->previous)) {
+		swap_magazines(cache);
+	} else {
+		/* Before the depot is looked at, on every exchange: as Linux does. */
+		struct magazine *fresh = magazine_new(domain, size_class);
+		cached = fresh != NULL;
+		if (cached)
+			surplus = load_new(domain, cpu, size_class, fresh, now);
+	}
+	if (cached) {
+		magazine_push(cache->loaded, pfn);
+		cache->puts++;
+	}
+	unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
+	if (surplus) {
+		magazine_drain(domain, size_class, surplus);
+		magazine_delete(domain, size_class, surplus);
+	}
+	return cached;
+}
+
+/* ----------------------------------------------------------------------- emptying */
+
+void rcache_drain_cpu(struct iova_domain *domain, uint32_t cpu)
+{
+	for (uint32_t k = 0; k < domain->classes; k++) {
+		struct cpu_cache *cache = cpu_cache_of(domain, cpu, k);
+		lock(domain, IOVA_LOCK_CPU, cpu, k);
+		magazine_drain(domain, k, cache->loaded);
+		magazine_drain(domain, k, cache->previous);
+		unlock(domain, IOVA_LOCK_CPU, cpu, k);
+	}
+}
+
+void rcache_drain_depots(struct iova_domain *domain)
+{
+	for (uint32_t k = 0; k < domain->classes; k++) {
+		struct magazine *magazine;
+		lock(domain, IOVA_LOCK_DEPOT, 0, k);
+		while ((magazine = depot_pop(&domain->rcache[k].depot)) != NULL) {
+			magazine_drain(domain, k, magazine);
+			magazine_delete(domain, k, magazine);
+		}
+		unlock(domain, IOVA_LOCK_DEPOT, 0, k);
+	}
+}
+
+/* A magazine that left a CPU: to the depot if it is full and there is room, else emptied. */
+static void give_back(struct iova_domain *domain, uint32_t size_class, struct magazine *magazine)
+{
+	struct rcache *rcache = &domain->rcache[size_class];
+	if (!magazine)
+		return;
+	rcache->trimmed++;
+	if (!magazine_has_room(magazine)) {
+		bool pushed = false;
+		lock(domain, IOVA_LOCK_DEPOT, 0, size_class);
+		if (rcache->depot.length < domain->mechanism.depot_max) {
+			/* Not counted as pushed and not arming: the job itself does this. */
+			depot_push(&rcache->depot, magazine);
+			pushed = true;
+		}
+		unlock(domain, IOVA_LOCK_DEPOT, 0, size_class);
+		if (pushed)
+			return;
+	}
+	magazine_drain(domain, size_class, magazine);
+	magazine_delete(domain, size_class, magazine);
+}
+
+void rcache_trim_cpu(struct iova_domain *domain, uint32_t size_class, uint32_t cpu)
+{
+	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+	lock(domain, IOVA_LOCK_CPU, cpu, size_class);
+	struct magazine *loaded = cache->loaded, *previous = cache->previous;
+	cache->loaded = cache->previous = NULL;
+	unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
+	give_back(domain, size_class, loaded);
+	give_back(domain, size_class, previous);
+}

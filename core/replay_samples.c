@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "replay_samples.h"
+
+#include <string.h>
+
+void samples_init(struct sample_store *store, const struct replay_config *config,
+		  const struct iova_memory *memory)
+{
+	*store = (struct sample_store){ .config = config, .memory = memory };
+}
+
+static size_t cpu_bytes(const struct sample_store *store, size_t samples)
+{
+	return store->config->sample_cpus ?
+		       samples * store->config->cpus_possible * sizeof(uint32_t) :
+		       0;
+}
+
+static size_t map_bytes(const struct sample_store *store, size_t samples)
+{
+	return samples * 2 * store->config->map_bins * sizeof(uint32_t);
+}
+
+void samples_fini(struct sample_store *store)
+{
+	size_t n = store->capacity;
+	if (store->rows)
+		memory_put(store->memory, IOVA_MEMORY_REPLAY, store->rows,
+			   n * sizeof(struct replay_sample));
+	if (store->cpu_pages)
+		memory_put(store->memory, IOVA_MEMORY_REPLAY, store->cpu_pages,
+			   cpu_bytes(store, n));
+	if (store->maps)
+		memory_put(store->memory, IOVA_MEMORY_REPLAY, store->maps, map_bytes(store, n));
+	store->rows = NULL;
+	store->cpu_pages = store->maps = NULL;
+}
+
+/* A table of no bytes stays NULL. */
+static bool get_table(const struct sample_store *store, void **table, size_t bytes)
+{
+	if (bytes == 0)
+		return true;
+	*table = memory_get(store->memory, IOVA_MEMORY_REPLAY, bytes);
+	return *table != NULL;
+}
+
+static enum replay_status grow(struct sample_store *store)
+{
+	size_t n = store->capacity ? 2 * store->capacity : 64;
+	struct sample_store larger = *store;
+	larger.rows = NULL;
+	larger.cpu_pages = larger.maps = NULL;
+	larger.capacity = n;
+	void *rows = NULL, *cpus = NULL, *maps = NULL;
+	bool ok = get_table(store, &rows, n * sizeof(struct replay_sample)) &&
+		  get_table(store, &cpus, cpu_bytes(store, n)) &&
+		  get_table(store, &maps, map_bytes(store, n));
+	larger.rows = rows;
+	larger.cpu_pages = cpus;
+	larger.maps = maps;
+	if (!ok) {
+		samples_fini(&larger);
+		return REPLAY_NO_MEMORY;
+	}
+	size_t used = store->count;
+	if (used) {
+		memcpy(rows, store->rows, used * sizeof(struct replay_sample));
+		if (cpus)
+			memcpy(cpus, store->cpu_pages, cpu_bytes(store, used));
+		if (maps)
+			memcpy(maps, store->maps, map_bytes(store, used));
+	}
+	samples_fini(store);
+	*store = larger;
+	return REPLAY_OK;
+}
+
+enum replay_status samples_add(struct sample_store *store, struct sample_slot *at)
+{
+	if (store->count == store->config->max_samples)
+		return REPLAY_SAMPLES;
+	if (store->count == store->capacity) {
+		enum replay_status status = grow(store);
+		if (status != REPLAY_OK)
+			return status;
+	}
+	size_t i = store->count++;
+	*at = (struct sample_slot){ .sample = &store->rows[i] };
+	if (store->cpu_pages) {
+		at->cpu_pages = store->cpu_pages + i * store->config->cpus_possible;
+		memset(at->cpu_pages, 0, cpu_bytes(store, 1));
+	}
+	if (store->maps) {
+		at->allocated = store->maps + i * 2 * store->config->map_bins;
+		at->cached = at->allocated + store->config->map_bins;
+		memset(at->allocated, 0, map_bytes(store, 1));
+	}
+	return REPLAY_OK;
+}
+
+/* ------------------------------------------------------------------ a domain's part */
+
+static uint32_t entries(const struct magazine *magazine)
+{
+	return magazine ? (uint32_t)magazine->count : 0;
+}
+
+static void add_cpu_pages(const struct sample_slot *at, const struct iova_domain *domain)
+{
+	for (uint32_t cpu = 0; cpu < domain->cpus_possible; cpu++) {
+		for (uint32_t k = 0; k < domain->classes; k++) {
+			const struct cpu_cache *cache = cpu_cache_of(domain, cpu, k);
+			at->cpu_pages[cpu] += (entries(cache->loaded) + entries(cache->previous))
+					      << k;
+		}
+	}
+}
+
+/* Spread lo..hi over the bins it covers, cut to the map's window. */
+static void add_to_map(const struct replay_config *config, uint32_t *bins, uint64_t lo, uint64_t hi)
+{
+	if (hi < config->map_first || lo > config->map_last)
+		return;
+	lo = (lo > config->map_first ? lo : config->map_first) - config->map_first;
+	hi = (hi < config->map_last ? hi : config->map_last) - config->map_first;
+	uint64_t span = config->map_last - config->map_first;
+	uint64_t width = span / config->map_bins + 1;
+	for (uint64_t bin = lo / width; lo <= hi; bin++) {
+		uint64_t end = (bin + 1) * width - 1;
+		uint64_t part = (end < hi ? end : hi) - lo + 1;
+		bins[bin] += part > UINT32_MAX ? UINT32_MAX : (uint32_t)part;
+		lo += part;
+	}
+}
+
+static void add_magazine_to_map(const struct sample_store *store, uint32_t *bins, uint32_t size_class,
+				const struct magazine *magazine, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		add_to_map(store->config, bins, magazine->pfn[i],
+			   magazine->pfn[i] + (UINT64_C(1) << size_class) - 1);
+}
+
+static void add_cached(const struct sample_store *store, uint32_t *bins,
+		       const struct iova_domain *domain)
+{
+	for (uint32_t k = 0; k < domain->classes; k++) {
+		for (uint32_t cpu = 0; cpu < domain->cpus_possible; cpu++) {
+			const struct cpu_cache *cache = cpu_cache_of(domain, cpu, k);
+			add_magazine_to_map(store, bins, k, cache->loaded, entries(cache->loaded));
+			add_magazine_to_map(store, bins, k, cache->previous,
+					    entries(cache->previous));
+		}
+		for (const struct magazine *m = domain->rcache[k].depot.head; m; m = m->next)
+			add_magazine_to_map(store, bins, k, m, IOVA_MAGAZINE_CAPACITY);
+	}
+}
+
+static void add_allocated(const struct sample_store *store, uint32_t *bins,
+			  const struct iova_domain *domain)
+{
+	struct index_path path;
+	index_seek(&domain->tree.index, store->config->map_first, &path);
+	do {
+		struct iova_range range = index_range(&path);
+		if (range.hi == ANCHOR_PFN || range.lo > store->config->map_last)
+			return;
+		add_to_map(store->config, bins, range.lo, range.hi);
+	} while (index_next(&domain->tree.index, &path));
+}
+
+void samples_add_domain(const struct sample_store *store, const struct sample_slot *at,
+			const struct iova_domain *domain)
+{
+	if (at->cpu_pages && domain->caches)
+		add_cpu_pages(at, domain);
+	if (!at->allocated)
+		return;
+	add_allocated(store, at->allocated, domain);
+	if (domain->caches)
+		add_cached(store, at->cached, domain);
+}

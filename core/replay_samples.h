@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* replay_samples - the time series of a replay: growing tables of samples. */
+#ifndef IOVA_REPLAY_SAMPLES_H
+#define IOVA_REPLAY_SAMPLES_H
+
+#include "domain.h"
+#include "replay.h"
+
+struct sample_store {
+	const struct replay_config *config;
+	const struct iova_memory *memory;
+	size_t count, capacity;
+	struct replay_sample *rows;
+	uint32_t *cpu_pages; /* [sample][cpu] or NULL */
+	uint32_t *maps;	     /* [sample][2][bin] or NULL */
+};
+
+/* Where one sample goes. */
+struct sample_slot {
+	struct replay_sample *sample;
+	uint32_t *cpu_pages, *allocated, *cached;
+};
+
+/* Both arguments must outlive the store. */
+void samples_init(struct sample_store *store, const struct replay_config *config,
+		  const struct iova_memory *memory);
+void samples_fini(struct sample_store *store);
+/* REPLAY_NO_MEMORY or REPLAY_SAMPLES; else room for one more, its tables zeroed. */
+enum replay_status samples_add(struct sample_store *store, struct sample_slot *at);
+/* Add a domain's part to the per-CPU and map tables. Walks caches and tree as asked for. */
+void samples_add_domain(const struct sample_store *store, const struct sample_slot *at,
+			const struct iova_domain *domain);
+
+#endif

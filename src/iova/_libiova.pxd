@@ -1,0 +1,310 @@
+# cython: language_level=3
+"""What the binding uses of libiova."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "iova.h" nogil:
+    ctypedef bint cbool "bool"
+
+    const uint64_t IOVA_NEVER
+    const uint64_t IOVA_AUTO
+    const uint32_t IOVA_MAX_CLASSES
+    const uint32_t IOVA_BEYOND_CLASSES
+    const uint32_t IOVA_MAX_PARAMS
+
+    ctypedef enum iova_status "enum iova_status":
+        IOVA_OK
+        IOVA_NO_SPACE
+        IOVA_NO_MEMORY
+        IOVA_INVALID
+        IOVA_NOT_FOUND
+
+    const char *iova_status_text(iova_status status)
+    const char *iova_version()
+
+    ctypedef struct iova_range "struct iova_range":
+        uint64_t lo
+        uint64_t hi
+
+    ctypedef enum iova_memory_kind "enum iova_memory_kind":
+        IOVA_MEMORY_MAGAZINE
+        IOVA_MEMORY_TREE
+
+    ctypedef struct iova_memory "struct iova_memory":
+        void *(*allocate)(void *context, iova_memory_kind kind, size_t size, size_t alignment) noexcept
+        void (*release)(void *context, iova_memory_kind kind, void *block, size_t size) noexcept
+        cbool (*admit_range)(void *context) noexcept
+        void *context
+
+    const iova_memory *iova_memory_heap()
+
+    ctypedef struct iova_view "struct iova_view":
+        uint64_t now
+        uint32_t size_class
+        uint32_t classes
+        uint32_t cpus_online
+        uint32_t cpus_possible
+        uint64_t depot
+        uint64_t depot_low
+        uint64_t pushed
+        uint64_t popped
+        uint64_t tree_allocated
+        const iova_domain *domain
+
+    ctypedef struct iova_decision "struct iova_decision":
+        uint64_t release
+        uint64_t keep
+        uint64_t again_ns
+        uint32_t trim_count
+        uint32_t *trim
+
+    ctypedef struct iova_cpu_view "struct iova_cpu_view":
+        uint32_t loaded
+        uint32_t previous
+        cbool has_loaded
+        cbool has_previous
+        uint64_t hits_loaded
+        uint64_t hits_previous
+        uint64_t hits_depot
+        uint64_t puts
+
+    ctypedef struct iova_param "struct iova_param":
+        const char *name
+        const char *unit
+        const char *help
+        uint64_t minimum
+        uint64_t maximum
+        uint64_t initial
+        const char *automatic
+
+    ctypedef struct iova_mechanism "struct iova_mechanism":
+        uint64_t depot_max
+        uint64_t arm_delay_ns
+        cbool magazines_at_first_use
+
+    ctypedef struct iova_design "struct iova_design":
+        const char *name
+        const char *summary
+        const iova_param *params
+        uint32_t param_count
+        void (*setup)(const iova_design *design, const uint64_t *values,
+                      iova_mechanism *mechanism) noexcept
+        void (*look)(const iova_design *design, void *state, const uint64_t *values,
+                     const iova_view *view, iova_decision *decision) noexcept
+        size_t state_size
+        void *user
+
+    const iova_design *iova_design_at(uint32_t index)
+    const iova_design *iova_design_named(const char *name)
+
+    ctypedef struct iova_domain:
+        pass
+
+    ctypedef struct iova_config "struct iova_config":
+        uint64_t granule
+        uint64_t start_pfn
+        uint32_t cpus_possible
+        uint32_t cpus_online
+        uint32_t classes
+        const iova_design *design
+        const uint64_t *params
+        const iova_memory *memory
+        cbool count_steps
+
+    iova_status iova_create(const iova_config *config, iova_domain **domain)
+    void iova_destroy(iova_domain *domain)
+    iova_status iova_make_caches(iova_domain *domain)
+    iova_status iova_reserve(iova_domain *domain, uint64_t lo, uint64_t hi, iova_range *result)
+    uint64_t iova_alloc(iova_domain *domain, uint32_t cpu, uint64_t size, uint64_t limit,
+                        cbool flush)
+    void iova_free(iova_domain *domain, uint32_t cpu, uint64_t pfn, uint64_t size, uint64_t now)
+    iova_status iova_alloc_raw(iova_domain *domain, uint64_t size, uint64_t limit, cbool align,
+                               iova_range *result)
+    iova_status iova_free_raw(iova_domain *domain, uint64_t pfn)
+    iova_status iova_find(const iova_domain *domain, uint64_t pfn, iova_range *result)
+    void iova_flush_caches(iova_domain *domain)
+    uint32_t iova_cpu_offline(iova_domain *domain, uint32_t cpu)
+    uint32_t iova_cpu_online(iova_domain *domain, uint32_t cpu)
+    uint64_t iova_next_deadline(const iova_domain *domain)
+    uint64_t iova_class_deadline(const iova_domain *domain, uint32_t size_class)
+    uint64_t iova_run_due(iova_domain *domain, uint64_t now)
+    void iova_run_class(iova_domain *domain, uint32_t size_class, uint64_t now)
+
+    ctypedef struct iova_counters "struct iova_counters":
+        uint64_t hits_loaded
+        uint64_t hits_previous
+        uint64_t hits_depot
+        uint64_t tree_allocations
+        uint64_t tree_frees
+        uint64_t tree_steps
+        uint64_t failures
+        uint64_t puts
+        uint64_t magazines_allocated
+        uint64_t magazines_freed
+        uint64_t pushed
+        uint64_t popped
+        uint64_t reclaimed
+        uint64_t trimmed
+        uint64_t armed
+        uint64_t found_armed
+        uint64_t runs
+        uint64_t depot
+        uint64_t depot_peak
+        uint64_t cached
+
+    iova_counters iova_read_counters(const iova_domain *domain, uint32_t size_class)
+    iova_cpu_view iova_read_cpu(const iova_domain *domain, uint32_t cpu, uint32_t size_class)
+
+    ctypedef struct iova_totals "struct iova_totals":
+        uint64_t ranges
+        uint64_t pages
+        uint64_t tree_bytes
+        uint64_t magazines
+        uint64_t magazines_peak
+        uint64_t warnings
+        uint64_t runs
+
+    iova_totals iova_read_totals(const iova_domain *domain)
+    const char *iova_check(const iova_domain *domain)
+
+
+cdef extern from "magazine.h" nogil:
+    ctypedef struct magazine "struct magazine":
+        uint64_t count
+        magazine *next
+        uint64_t *pfn
+
+    const uint32_t IOVA_MAGAZINE_CAPACITY
+
+
+cdef extern from "range_index.h" nogil:
+    ctypedef struct index_path "struct index_path":
+        pass
+
+    ctypedef struct range_index "struct range_index":
+        pass
+
+    void index_seek(const range_index *index, uint64_t pfn, index_path *path)
+    cbool index_next(const range_index *index, index_path *path)
+    iova_range index_range(const index_path *path)
+
+
+cdef extern from "domain.h" nogil:
+    ctypedef struct depot "struct depot":
+        magazine *head
+        uint64_t length
+
+    ctypedef struct rcache "struct rcache":
+        depot depot
+
+    ctypedef struct cpu_cache "struct cpu_cache":
+        magazine *loaded
+        magazine *previous
+
+    ctypedef struct range_tree "struct range_tree":
+        range_index index
+        uint64_t d32
+        uint64_t give_up
+        iova_range near
+        iova_range near32
+
+    # The same struct as iova_domain, with its inside shown.
+    ctypedef struct inner_domain "struct iova_domain":
+        cpu_cache *caches
+        uint32_t classes
+        uint32_t cpus_possible
+        uint32_t cpus_online
+        range_tree tree
+        rcache *rcache
+
+    cpu_cache *cpu_cache_of(const inner_domain *domain, uint32_t cpu, uint32_t size_class)
+    void magazine_drain(inner_domain *domain, uint32_t size_class, magazine *mag)
+    magazine *job_take(inner_domain *domain, uint32_t size_class, uint64_t keep)
+    void job_finish(inner_domain *domain, uint32_t size_class, magazine *mag)
+
+
+cdef extern from "replay.h" nogil:
+    ctypedef enum replay_status "enum replay_status":
+        REPLAY_OK
+        REPLAY_NO_MEMORY
+
+    const char *replay_status_text(replay_status status)
+
+    ctypedef struct replay_events "struct replay_events":
+        size_t count
+        const int64_t *t
+        const uint16_t *cpu
+        const uint8_t *op
+        const uint8_t *flags
+        const uint32_t *domain
+        const uint64_t *size
+        const uint64_t *limit
+        const uint64_t *pfn
+        const uint64_t *last
+        const uint32_t *slot
+        const uint32_t *n
+        uint64_t *result
+
+    ctypedef struct replay_domain_config "struct replay_domain_config":
+        uint64_t granule
+        uint64_t start_pfn
+
+    ctypedef struct replay_config "struct replay_config":
+        uint32_t cpus_possible
+        uint32_t cpus_online
+        uint32_t classes
+        const uint64_t *params
+        uint32_t domain_count
+        const replay_domain_config *domains
+        const iova_design *const *designs
+        cbool recorded_reclaim
+        cbool count_steps
+        int64_t sample_ns
+        size_t max_samples
+        cbool sample_cpus
+        uint32_t map_bins
+        uint64_t map_first
+        uint64_t map_last
+        const iova_memory *memory
+
+    ctypedef struct replay_sample "struct replay_sample":
+        int64_t t
+
+    ctypedef struct replay_totals "struct replay_totals":
+        uint64_t events
+        uint64_t calls
+        uint64_t allocations
+        uint64_t frees
+        uint64_t failed
+        uint64_t skipped_frees
+        int64_t t_first
+        int64_t t_last
+        uint64_t live_pages
+        uint64_t live_pages_peak
+        uint64_t cached_pages
+        uint64_t cached_pages_peak
+        uint64_t live_ranges
+        uint64_t live_ranges_peak
+        uint64_t ranges_peak
+        uint64_t magazines_peak
+        uint64_t depot_peak
+        double cached_page_ns
+        double depot_ns
+        uint64_t warnings
+        uint64_t runs
+        uint64_t domains
+
+    ctypedef struct replay "struct replay":
+        pass
+
+    replay_status replay_create(const replay_config *config, replay **result)
+    void replay_destroy(replay *r)
+    replay_status replay_feed(replay *r, const replay_events *events, size_t *row)
+    replay_status replay_advance(replay *r, int64_t t)
+    replay_totals replay_read_totals(const replay *r)
+    iova_counters replay_read_counters(const replay *r, uint32_t size_class)
+    size_t replay_sample_count(const replay *r)
+    const replay_sample *replay_samples(const replay *r)
+    const uint32_t *replay_cpu_pages(const replay *r)
+    const uint32_t *replay_maps(const replay *r)
