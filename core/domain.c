@@ -182,7 +182,10 @@ enum iova_status iova_free_raw(iova_domain *domain, uint64_t pfn)
 
 enum iova_status iova_find(const iova_domain *domain, uint64_t pfn, struct iova_range *result)
 {
-	return tree_find(&domain->tree, pfn, result) ? IOVA_OK : IOVA_NOT_FOUND;
+	lock(domain, IOVA_LOCK_TREE, 0, 0);
+	bool found = tree_find(&domain->tree, pfn, result);
+	unlock(domain, IOVA_LOCK_TREE, 0, 0);
+	return found ? IOVA_OK : IOVA_NOT_FOUND;
 }
 
 /* ------------------------------------------------------------------- the cached calls */

@@ -68,14 +68,14 @@ struct iova_domain {
 
 /* ----------------------------------------------------------------------- locking */
 
-static inline void lock(struct iova_domain *domain, enum iova_lock lock, uint32_t cpu,
+static inline void lock(const struct iova_domain *domain, enum iova_lock lock, uint32_t cpu,
 			uint32_t size_class)
 {
 	if (unlikely(domain->has_locks))
 		domain->locks.acquire(domain->locks.context, lock, cpu, size_class);
 }
 
-static inline void unlock(struct iova_domain *domain, enum iova_lock lock, uint32_t cpu,
+static inline void unlock(const struct iova_domain *domain, enum iova_lock lock, uint32_t cpu,
 			  uint32_t size_class)
 {
 	if (unlikely(domain->has_locks))

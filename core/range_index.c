@@ -11,6 +11,8 @@ _Static_assert(sizeof(struct index_node) <= 1024, "an inner node is at most sixt
 #define MERGE_LEAF (LEAF_SLOTS - 6u)
 #define MERGE_NODE (NODE_SLOTS - 5u)
 
+#define WORDS_PER_LINE 8u
+
 /* ------------------------------------------------------------------------ gaps */
 
 static inline uint64_t largest_power_of_two(uint64_t n)
@@ -43,19 +45,31 @@ struct gap_summary {
 	uint64_t best, longest;
 };
 
+/* Longest gap of the leaf, and best of those that are longest. */
+static struct gap_summary leaf_longest(const struct index_leaf *leaf)
+{
+	uint64_t a = leaf->floor, longest = 0, longest_end = 0;
+	for (unsigned i = 0; i < leaf->count; i++) {
+		uint64_t b = leaf->lo[i], length = b - a;
+		longest_end = length > longest ? b : longest_end;
+		longest = length > longest ? length : longest;
+		a = leaf->hi[i] + 1;
+	}
+	return (struct gap_summary){ longest ? gap_best(longest_end - longest, longest_end) : 0,
+				     longest };
+}
+
 static struct gap_summary leaf_summary(const struct index_leaf *leaf)
 {
-	struct gap_summary sum = { 0, 0 };
+	struct gap_summary sum = leaf_longest(leaf);
+	if (sum.best == sum.longest) /* best never exceeds the length */
+		return sum;
 	uint64_t a = leaf->floor;
 	for (unsigned i = 0; i < leaf->count; i++) {
 		uint64_t b = leaf->lo[i];
-		uint64_t length = b - a;
-		if (length > sum.longest)
-			sum.longest = length;
-		if (length > sum.best) { /* best never exceeds the length */
+		if (unlikely(b - a > sum.best)) {
 			uint64_t best = gap_best(a, b);
-			if (best > sum.best)
-				sum.best = best;
+			sum.best = best > sum.best ? best : sum.best;
 		}
 		a = leaf->hi[i] + 1;
 	}
@@ -65,16 +79,29 @@ static struct gap_summary leaf_summary(const struct index_leaf *leaf)
 static struct gap_summary node_summary(const struct index_node *node)
 {
 	struct gap_summary sum = { 0, 0 };
-	for (unsigned i = 0; i < node->count; i++) {
-		if (node->best[i] > sum.best)
-			sum.best = node->best[i];
-		if (node->longest[i] > sum.longest)
-			sum.longest = node->longest[i];
+	for (unsigned i = 0; i < NODE_SLOTS; i++) {
+		sum.best = node->best[i] > sum.best ? node->best[i] : sum.best;
+		sum.longest = node->longest[i] > sum.longest ? node->longest[i] : sum.longest;
 	}
 	return sum;
 }
 
 /* ---------------------------------------------------------------------- memory */
+
+/* Slots from the count on hold nothing: see the searches. */
+static void leaf_pad(struct index_leaf *leaf)
+{
+	for (uint64_t i = leaf->count; i < LEAF_SLOTS; i++)
+		leaf->hi[i] = UINT64_MAX;
+}
+
+static void node_pad(struct index_node *node)
+{
+	for (uint64_t i = node->count; i < NODE_SLOTS; i++) {
+		node->key[i] = UINT64_MAX;
+		node->best[i] = node->longest[i] = 0;
+	}
+}
 
 static struct index_leaf *leaf_new(struct range_index *index)
 {
@@ -113,6 +140,7 @@ enum iova_status index_init(struct range_index *index, const struct iova_memory 
 	leaf->floor = 0;
 	leaf->count = 1;
 	leaf->lo[0] = leaf->hi[0] = ANCHOR_PFN;
+	leaf_pad(leaf);
 	index->root = leaf;
 	index->count = 1;
 	return IOVA_OK;
@@ -144,16 +172,16 @@ uint64_t index_bytes(const struct range_index *index)
 
 /* ------------------------------------------------------------------ moving about */
 
-/* First of n sorted keys that is at or above pfn; n - 1 at most, as the caller knows. */
-static inline unsigned first_at_or_above(const uint64_t *key, uint64_t n, uint64_t pfn)
+/* First of the sorted keys that is at or above pfn, as the caller knows that one is. */
+static inline unsigned first_at_or_above(const uint64_t *key, unsigned slots, uint64_t pfn)
 {
-	unsigned base = 0;
-	for (unsigned left = (unsigned)n; left > 1;) {
-		unsigned half = left / 2;
-		base += key[base + half - 1] < pfn ? half : 0;
-		left -= half;
-	}
-	return base;
+	unsigned line = 0;
+	for (unsigned i = WORDS_PER_LINE - 1; i + 1 < slots; i += WORDS_PER_LINE)
+		line += key[i] < pfn;
+	unsigned first = line * WORDS_PER_LINE, at = first;
+	for (unsigned i = 0; i < WORDS_PER_LINE - 1; i++)
+		at += key[first + i] < pfn;
+	return at;
 }
 
 void index_seek(const struct range_index *index, uint64_t pfn, struct index_path *path)
@@ -162,11 +190,11 @@ void index_seek(const struct range_index *index, uint64_t pfn, struct index_path
 	for (unsigned level = index->height; level-- > 0;) {
 		struct index_node *node = block;
 		path->node[level] = node;
-		path->at[level] = first_at_or_above(node->key, node->count, pfn);
+		path->at[level] = first_at_or_above(node->key, NODE_SLOTS, pfn);
 		block = node->child[path->at[level]];
 	}
 	path->leaf = block;
-	path->slot = first_at_or_above(path->leaf->hi, path->leaf->count, pfn);
+	path->slot = first_at_or_above(path->leaf->hi, LEAF_SLOTS, pfn);
 }
 
 static void descend_first(struct index_path *path, unsigned level)
@@ -221,6 +249,16 @@ bool index_previous(const struct range_index *index, struct index_path *path)
 	return false;
 }
 
+struct iova_range index_range_above(const struct range_index *index, const struct index_path *path)
+{
+	const struct index_leaf *leaf = path->leaf;
+	if (likely(path->slot + 1 < leaf->count))
+		return (struct iova_range){ leaf->lo[path->slot + 1], leaf->hi[path->slot + 1] };
+	struct index_path next = *path;
+	index_next(index, &next);
+	return index_range(&next);
+}
+
 uint64_t index_rank(const struct range_index *index, const struct index_path *path)
 {
 	uint64_t rank = path->slot;
@@ -249,13 +287,41 @@ static bool find_in_leaf(struct index_path *path, uint64_t top, uint64_t size, u
 	}
 }
 
-/* Last child of the first n whose gaps hold size; n if there is none. */
+/* The figure that decides for this mask. */
+static inline const uint64_t *figure_for(const struct index_node *node, uint64_t mask)
+{
+	return mask != UINT64_MAX ? node->best : node->longest;
+}
+
+/* Last of the first n children with a gap for `size`; NODE_SLOTS if there is none. */
 static inline unsigned last_that_holds(const uint64_t *figure, unsigned n, uint64_t size)
 {
-	for (unsigned i = n; i-- > 0;)
-		if (figure[i] >= size)
-			return i;
-	return n;
+	uint32_t holds = 0;
+	for (unsigned line = 0; line < NODE_SLOTS; line += WORDS_PER_LINE)
+		for (unsigned i = 0; i < WORDS_PER_LINE; i++)
+			holds |= (uint32_t)(figure[line + i] >= size) << (line + i);
+	holds &= (UINT32_C(1) << n) - 1;
+	return holds ? 31u - (unsigned)__builtin_clz(holds) : NODE_SLOTS;
+}
+
+/* The child `at` of the path's node on `level` holds size: find its last gap that does. */
+static void find_below(struct index_path *path, unsigned level, unsigned at, uint64_t size,
+		       uint64_t mask, uint64_t *pfn)
+{
+	struct index_node *node = path->node[level];
+	path->at[level] = at;
+	while (level-- > 0) {
+		node = node->child[at];
+		at = last_that_holds(figure_for(node, mask), (unsigned)node->count, size);
+		assert_cheap(at < node->count);
+		path->node[level] = node;
+		path->at[level] = at;
+	}
+	path->leaf = node->child[at];
+	path->slot = (unsigned)path->leaf->count - 1;
+	bool found = find_in_leaf(path, path->leaf->lo[path->slot], size, mask, pfn);
+	assert_cheap(found);
+	(void)found;
 }
 
 bool index_find_gap(const struct range_index *index, uint64_t top, uint64_t size, uint64_t mask,
@@ -263,41 +329,34 @@ bool index_find_gap(const struct range_index *index, uint64_t top, uint64_t size
 {
 	index_seek(index, top, path);
 	uint64_t lo = path->leaf->lo[path->slot];
-	if (find_in_leaf(path, lo < top ? lo : top, size, mask, pfn))
+	bool here = index->height == 0 ||
+		    figure_for(path->node[0], mask)[path->at[0]] >= size;
+	if (here && find_in_leaf(path, lo < top ? lo : top, size, mask, pfn))
 		return true;
-
-	bool aligned = mask != UINT64_MAX;
 	for (unsigned level = 0; level < index->height; level++) {
-		struct index_node *node = path->node[level];
-		unsigned n = path->at[level];
-		unsigned i = last_that_holds(aligned ? node->best : node->longest, n, size);
-		if (i == n)
-			continue;
-		path->at[level] = i;
-		while (level-- > 0) {
-			node = node->child[i];
-			n = (unsigned)node->count;
-			i = last_that_holds(aligned ? node->best : node->longest, n, size);
-			assert_cheap(i < n);
-			path->node[level] = node;
-			path->at[level] = i;
+		const uint64_t *figure = figure_for(path->node[level], mask);
+		unsigned at = last_that_holds(figure, path->at[level], size);
+		if (at != NODE_SLOTS) {
+			find_below(path, level, at, size, mask, pfn);
+			return true;
 		}
-		path->leaf = node->child[i];
-		path->slot = (unsigned)path->leaf->count - 1;
-		bool found = find_in_leaf(path, path->leaf->lo[path->slot], size, mask, pfn);
-		assert_cheap(found);
-		return found;
 	}
 	return false;
 }
 
 /* --------------------------------------------------------- keeping the index true */
 
+/* Both figures are below those of the whole node that hangs at `at`. */
+static inline bool is_within(struct gap_summary sum, const struct index_node *node, unsigned at)
+{
+	return sum.best < node->best[at] && sum.longest < node->longest[at];
+}
+
 /* The figures of the child at path level changed to `sum`; tell the levels above. */
 static void figures_changed(const struct range_index *index, struct index_path *path,
 			    unsigned level, struct gap_summary sum)
 {
-	for (; level < index->height; level++) {
+	for (;; level++) {
 		struct index_node *node = path->node[level];
 		unsigned at = path->at[level];
 		struct gap_summary old = { node->best[at], node->longest[at] };
@@ -305,6 +364,12 @@ static void figures_changed(const struct range_index *index, struct index_path *
 			return;
 		node->best[at] = sum.best;
 		node->longest[at] = sum.longest;
+		if (level + 1 == index->height)
+			return;
+		const struct index_node *above = path->node[level + 1];
+		unsigned here = path->at[level + 1];
+		if (is_within(old, above, here) && is_within(sum, above, here))
+			return; /* another child has the largest figures */
 		sum = node_summary(node);
 	}
 }
@@ -334,7 +399,7 @@ static void gap_shrank(const struct range_index *index, struct index_path *path,
 	struct index_node *node = path->node[0];
 	unsigned at = path->at[0];
 	/* If a gap as good remains unknown, look; if this was not the best, one does. */
-	if (was.best < node->best[at] && was.longest < node->longest[at])
+	if (is_within(was, node, at))
 		return;
 	figures_changed(index, path, 0, leaf_summary(path->leaf));
 }
@@ -377,7 +442,7 @@ static void leaf_close(struct index_leaf *leaf, unsigned slot)
 	size_t n = (size_t)leaf->count - slot - 1;
 	memmove(&leaf->hi[slot], &leaf->hi[slot + 1], n * sizeof(uint64_t));
 	memmove(&leaf->lo[slot], &leaf->lo[slot + 1], n * sizeof(uint64_t));
-	leaf->count--;
+	leaf->hi[--leaf->count] = UINT64_MAX;
 }
 
 /* Copy n children of `from`, at slot f, to `to`, at slot t; the two may be the same. */
@@ -485,6 +550,19 @@ static void leaf_split(struct index_leaf *leaf, struct index_leaf *low, unsigned
 	memmove(leaf->hi, &leaf->hi[n], rest * sizeof(uint64_t));
 	memmove(leaf->lo, &leaf->lo[n], rest * sizeof(uint64_t));
 	leaf->count = rest;
+	leaf_pad(low);
+	leaf_pad(leaf);
+}
+
+/* Move the first n children of `node` into the new node `low`. */
+static void node_split(struct index_node *node, struct index_node *low, unsigned n)
+{
+	node_copy(low, 0, node, 0, n);
+	low->count = n;
+	node_copy(node, 0, node, n, node->count - n);
+	node->count -= n;
+	node_pad(low);
+	node_pad(node);
 }
 
 /* The child at level `level` of the path was split: `low` is new, just below it. */
@@ -502,10 +580,7 @@ static void insert_child(struct range_index *index, struct index_path *path,
 		}
 		struct index_node *below = spare->node[spare->used++];
 		unsigned cut = at <= NODE_SLOTS / 4 ? at : NODE_SLOTS / 2;
-		node_copy(below, 0, node, 0, cut);
-		below->count = cut;
-		node_copy(node, 0, node, cut, node->count - cut);
-		node->count -= cut;
+		node_split(node, below, cut);
 		if (at <= cut)
 			node_insert(below, at, low);
 		else
@@ -516,6 +591,7 @@ static void insert_child(struct range_index *index, struct index_path *path,
 	if (level == index->height) {
 		struct index_node *root = spare->node[spare->used++];
 		root->count = 2;
+		node_pad(root);
 		node_set(root, 0, low);
 		node_set(root, 1, old);
 		index->root = root;
@@ -580,6 +656,7 @@ static void node_drop(struct index_node *node, unsigned at)
 {
 	node_copy(node, at, node, at + 1, node->count - at - 1);
 	node->count--;
+	node_pad(node);
 }
 
 static bool merge_leaves(struct range_index *index, struct index_node *node, unsigned at)
@@ -730,6 +807,22 @@ struct check_state {
 	const char *fault;
 };
 
+static bool leaf_is_padded(const struct index_leaf *leaf)
+{
+	for (uint64_t i = leaf->count; i < LEAF_SLOTS; i++)
+		if (leaf->hi[i] != UINT64_MAX)
+			return false;
+	return true;
+}
+
+static bool node_is_padded(const struct index_node *node)
+{
+	for (uint64_t i = node->count; i < NODE_SLOTS; i++)
+		if (node->key[i] != UINT64_MAX || node->best[i] != 0 || node->longest[i] != 0)
+			return false;
+	return true;
+}
+
 static void check_leaf(struct check_state *s, const struct index_leaf *leaf,
 		       struct child_entry *e)
 {
@@ -738,6 +831,8 @@ static void check_leaf(struct check_state *s, const struct index_leaf *leaf,
 		s->fault = "a leaf is empty or overfull";
 		return;
 	}
+	if (!leaf_is_padded(leaf))
+		s->fault = "an unused slot of a leaf holds something";
 	if (leaf->floor != s->floor)
 		s->fault = "a leaf's floor is not the end of the leaf before";
 	for (unsigned i = 0; i < leaf->count; i++) {
@@ -767,6 +862,8 @@ static void check_below(struct check_state *s, const void *block, unsigned heigh
 		s->fault = "an inner node is empty or overfull";
 		return;
 	}
+	if (!node_is_padded(node))
+		s->fault = "an unused slot of an inner node holds something";
 	for (unsigned i = 0; i < node->count && !s->fault; i++) {
 		struct child_entry c = { 0 };
 		check_below(s, node->child[i], height - 1, &c);

@@ -43,25 +43,30 @@
 #include "common.h"
 
 #define LEAF_SLOTS 31u
-#define NODE_SLOTS 25u
+#define NODE_SLOTS 24u
 /* Levels of inner nodes. Siblings that fit in one node are merged, so inner nodes are
  * more than a third full on average and 2^48 ranges need fewer. */
 #define MAX_HEIGHT 20u
 
+/*
+ * Keys begin a cache line, and slots beyond the count hold UINT64_MAX there: so a key is
+ * found by comparing with the last of each line, and then with the others of one line,
+ * without a branch and without waiting for one line to know the next.
+ */
 struct index_leaf {
-	uint64_t floor; /* pfn above the range before the first; 0: there is none */
-	uint64_t count;
 	uint64_t hi[LEAF_SLOTS];
+	uint64_t count;
 	uint64_t lo[LEAF_SLOTS];
+	uint64_t floor; /* pfn above the range before the first; 0: there is none */
 };
 
 struct index_node {
-	uint64_t count;
-	void *child[NODE_SLOTS];
 	uint64_t key[NODE_SLOTS]; /* hi of the child's last range */
+	void *child[NODE_SLOTS];
 	uint64_t best[NODE_SLOTS];
 	uint64_t longest[NODE_SLOTS];
 	uint64_t ranges[NODE_SLOTS];
+	uint64_t count;
 };
 
 struct range_index {
@@ -92,6 +97,9 @@ bool index_next(const struct range_index *index, struct index_path *path);
 bool index_previous(const struct range_index *index, struct index_path *path);
 /* Ranges below this one. */
 uint64_t index_rank(const struct range_index *index, const struct index_path *path);
+
+/* The range above the path's, which is not the anchor's. */
+struct iova_range index_range_above(const struct range_index *index, const struct index_path *path);
 
 static inline struct iova_range index_range(const struct index_path *path)
 {

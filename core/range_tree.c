@@ -166,15 +166,12 @@ enum iova_status tree_remove(struct range_tree *tree, uint64_t pfn)
 	if (range.lo > pfn || range.hi == ANCHOR_PFN)
 		return IOVA_NOT_FOUND;
 
-	struct index_path above = path;
-	index_next(&tree->index, &above);
-	struct iova_range next = index_range(&above);
 	if (range.hi == tree->near32.hi || (range.hi < tree->d32 && range.lo >= tree->near32.lo))
-		tree->near32 = next;
+		tree->near32 = index_range_above(&tree->index, &path);
 	if (range.lo < tree->d32)
 		tree->give_up = tree->d32;
 	if (range.lo >= tree->near.lo)
-		tree->near = next;
+		tree->near = index_range_above(&tree->index, &path);
 	index_remove(&tree->index, &path);
 	return IOVA_OK;
 }

@@ -107,6 +107,8 @@ static void account_slow(struct replay *r, struct replay_domain *d)
 	}
 	raise_peak(&r->totals.ranges_peak, r->ranges);
 	raise_peak(&r->totals.magazines_peak, r->magazines);
+	raise_peak(&r->totals.linux_bytes_peak,
+		   r->ranges * LINUX_RANGE_BYTES + r->magazines * LINUX_MAGAZINE_BYTES);
 	account(r, d);
 }
 
@@ -603,7 +605,7 @@ enum replay_status replay_create(const struct replay_config *config, struct repl
 		return REPLAY_NO_MEMORY;
 	}
 	memset(r->domains, 0, domains);
-	samples_init(&r->samples, config, &r->memory);
+	samples_init(&r->samples, &r->config, &r->memory);
 	*result = r;
 	return REPLAY_OK;
 }

@@ -42,6 +42,10 @@ enum replay_flag {
 
 #define NO_SLOT UINT32_MAX
 
+/* What Linux's slabs take for one object: struct iova, struct iova_magazine. */
+#define LINUX_RANGE_BYTES 40u
+#define LINUX_MAGAZINE_BYTES 1024u
+
 /* Columns of `count` rows. A null limit is UINT64_MAX, a null slot NO_SLOT, other nulls 0. */
 struct replay_events {
 	size_t count;
@@ -117,6 +121,7 @@ struct replay_totals {
 	uint64_t live_ranges, live_ranges_peak;
 	uint64_t ranges_peak;	 /* in the trees, cached and reserved ones included */
 	uint64_t magazines_peak; /* of all domains together */
+	uint64_t linux_bytes_peak; /* magazines and range records at Linux's sizes */
 	uint64_t depot_peak;	 /* longest depot of any class and domain */
 	double cached_page_ns;	 /* integral of cached pages over time */
 	double depot_ns;	 /* integral of the number of full magazines */

@@ -4,10 +4,19 @@ Nothing here is thread-safe; a caller that shares an object between threads lock
 Sizes and limits are in page frames of the domain's granule, times in nanoseconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypedDict, final
 
 import numpy as np
 import numpy.typing as npt
+
+MAX_CLASSES: Final[int]
+BEYOND_CLASSES: Final[int]
+MAGAZINE_CAPACITY: Final[int]
+AUTO: Final[int]
+VERSION: Final[str]
+SAMPLE_FIELDS: Final[tuple[str, ...]]
+EVENT_COLUMNS: Final[dict[str, type[np.generic]]]
 
 class Memory:
     """Counts what the core has allocated through it, and can be told to fail.
@@ -20,7 +29,6 @@ class Memory:
     fail_magazines: int
     fail_ranges: int
     fail_at: int
-    def __init__(self) -> None: ...
     @property
     def magazines(self) -> int:
         """Magazines that are allocated now."""
@@ -31,6 +39,64 @@ class Memory:
     def blocks(self) -> int:
         """Blocks of any kind that are allocated now."""
 
+class CpuView(TypedDict):
+    """What one CPU's cache of one class holds (entries) and has done (since creation)."""
+
+    loaded: int
+    previous: int
+    has_loaded: bool
+    has_previous: bool
+    hits_loaded: int
+    hits_previous: int
+    hits_depot: int
+    puts: int
+
+class View:
+    """What a policy is shown; see ``iova.designs.View``."""
+
+    @property
+    def now_ns(self) -> int: ...
+    @property
+    def size_class(self) -> int: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def cpus_online(self) -> int: ...
+    @property
+    def cpus_possible(self) -> int: ...
+    @property
+    def depot(self) -> int: ...
+    @property
+    def depot_low(self) -> int: ...
+    @property
+    def pushed(self) -> int: ...
+    @property
+    def popped(self) -> int: ...
+    @property
+    def tree_allocated(self) -> int: ...
+    def cpu(self, cpu: int) -> CpuView: ...
+
+class Design:
+    """A design for one domain: a built-in one by name, or an object with ``look(view)``.
+
+    Raises:
+        ValueError: no such design or parameter, or a value out of range.
+        TypeError: the object is no policy.
+    """
+
+    error: BaseException | None
+    def __init__(self, design: object, params: Mapping[str, int] | None = None) -> None: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def depot_max(self) -> int | None:
+        """Most full magazines in a depot; None: no bound."""
+    def raise_error(self) -> None:
+        """Raise what a Python policy raised, once."""
+
+def builtin_designs() -> list[dict[str, Any]]:
+    """Name, summary and parameters of each design of the core."""
+
 class RawDomain:
     """One IOVA domain of the core, single-threaded, CPU and time forced.
 
@@ -39,8 +105,8 @@ class RawDomain:
         MemoryError: memory for the domain could not be had.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         granule: int = 4096,
         start: int = 1,
@@ -50,11 +116,15 @@ class RawDomain:
         params: Mapping[str, int] | None = None,
         classes: int = 6,
         memory: Memory | None = None,
-    ) -> None: ...
+    ) -> RawDomain: ...
+    @property
+    def memory(self) -> Memory: ...
+    @property
+    def design(self) -> Design: ...
     def make_caches(self) -> None:
         """Make the range caches. MemoryError leaves none behind."""
     def reserve(self, lo: int, hi: int) -> tuple[int, int] | None: ...
-    def alloc(self, cpu: int, size: int, limit: int, flush: bool, now: int) -> int:
+    def alloc(self, cpu: int, size: int, limit: int, flush: bool, now: int = 0) -> int:
         """Fast allocation: first page frame, or 0 = failed."""
     def alloc_raw(self, size: int, limit: int, align: bool) -> int:
         """Raw allocation: first page frame, or -1 = failed."""
@@ -70,6 +140,14 @@ class RawDomain:
     def run_due(self, now: int) -> int:
         """Run the jobs due at or before ``now``; how many ran."""
     def due(self, size_class: int) -> int | None: ...
+    def run_class(self, size_class: int, now: int) -> None:
+        """Run one class' job, armed or not."""
+    def reclaim_take(self, size_class: int) -> int:
+        """Pop the newest magazine of the depot into the hand: a token, -1 = depot empty."""
+    def reclaim_drain(self, token: int) -> None:
+        """Empty a magazine in the hand into the tree and free it."""
+    def cpu_drain(self, cpu: int, size_class: int, previous: bool) -> None:
+        """Empty one of a CPU's magazines into the tree."""
     def destroy(self) -> None: ...
     @property
     def d32(self) -> int:
@@ -96,6 +174,87 @@ class RawDomain:
         """Entries bottom to top, or None where there is no magazine."""
     def depot(self, size_class: int) -> list[npt.NDArray[np.uint64]]:
         """The depot's magazines, most recently pushed first."""
+    @property
+    def walked(self) -> int:
+        """Tree nodes Linux would have walked so far."""
+    @property
+    def tree_bytes(self) -> int:
+        """Memory of the tree's nodes."""
+    def counters(self, size_class: int) -> dict[str, int]:
+        """``struct iova_counters``; ``BEYOND_CLASSES`` for sizes beyond the caches."""
+    def cpu(self, cpu: int, size_class: int) -> CpuView: ...
+    def check(self) -> str | None:
+        """Walk everything; None, or the first thing that is not as it must be."""
 
-def fnv1a64(words: npt.NDArray[np.uint64], state: int = ...) -> int:
+def fnv1a64(words: npt.NDArray[np.uint64], state: int = 0xCBF29CE484222325) -> int:
     """FNV-1a, 64 bits, over little-endian 64-bit words; ``state`` continues an earlier call."""
+
+class ReplayError(ValueError):
+    """A row that can not be replayed; ``row`` counts from the first row ever fed."""
+
+    row: int
+    problem: str
+    def __init__(self, row: int, problem: str) -> None: ...
+
+class Replay:
+    """A replay of event columns; see ``core/replay.h``.
+
+    Args:
+        designs: one a domain; all built-in ones share the first one's parameters.
+        domains: (granule in bytes, lowest page frame) of each domain.
+        possible: CPUs possible.
+        online: CPUs online at first; all, by default.
+        classes: size classes of the caches.
+        recorded_reclaim: reclaim rows run the jobs, deadlines do not.
+        count_steps: count the nodes Linux would have walked.
+        sample_ns: virtual time between samples; 0: none.
+        max_samples: an error if more would be taken.
+        sample_cpus: with samples, the pages in each CPU's magazines.
+        map_bins: with samples, an occupancy map of page frames map_first..map_last.
+        map_first: see map_bins.
+        map_last: see map_bins.
+    """
+
+    def __new__(
+        cls,
+        designs: Sequence[Design],
+        domains: Sequence[tuple[int, int]],
+        *,
+        possible: int,
+        online: int | None = None,
+        classes: int = 6,
+        recorded_reclaim: bool = False,
+        count_steps: bool = True,
+        sample_ns: int = 0,
+        max_samples: int = 100_000,
+        sample_cpus: bool = False,
+        map_bins: int = 0,
+        map_first: int = 0,
+        map_last: int = 0,
+    ) -> Replay: ...
+    @property
+    def possible(self) -> int: ...
+    @property
+    def map_bins(self) -> int: ...
+    def feed(
+        self,
+        columns: Mapping[str, npt.NDArray[Any]],
+        result: npt.NDArray[np.uint64] | None = None,
+    ) -> None:
+        """Execute rows; ``result`` gets the page frame each allocation was handed.
+
+        Raises:
+            ReplayError: a row can not be replayed; the rows before it are done.
+        """
+    def advance(self, t: int) -> None:
+        """Let the clock go on to ``t`` (ns), with jobs and samples."""
+    def totals(self) -> dict[str, Any]:
+        """``struct replay_totals``."""
+    def counters(self, size_class: int) -> dict[str, int]:
+        """``struct iova_counters``, summed over domains."""
+    def samples(self) -> dict[str, npt.NDArray[np.int64]]:
+        """``SAMPLE_FIELDS``, each (samples,), and ``depot``, (samples, MAX_CLASSES)."""
+    def cpu_pages(self) -> npt.NDArray[np.uint32] | None:
+        """(samples, CPUs): pages in each CPU's magazines."""
+    def maps(self) -> npt.NDArray[np.uint32] | None:
+        """(samples, 2, bins): allocated and cached pages."""

@@ -223,6 +223,12 @@ cdef class Design:
         self.values[1] = delay_ns
         self.values[2] = bool(getattr(policy, "magazines_at_first_use", True))
 
+    @property
+    def depot_max(self):
+        cdef c.iova_mechanism mechanism
+        self.design.setup(self.design, self.values, &mechanism)
+        return None if mechanism.depot_max == ANCHOR else mechanism.depot_max
+
     def raise_error(self):
         """Raise what the policy raised, once."""
         error, self.error = self.error, None
@@ -733,7 +739,7 @@ cdef class Replay:
         cdef size_t count = c.replay_sample_count(self.replay)
         fields = len(SAMPLE_FIELDS)
         table = copy_words(c.replay_samples(self.replay), count * sizeof(c.replay_sample),
-                           np.int64).reshape(count, -1)
+                           np.int64).reshape(count, sizeof(c.replay_sample) // 8)
         out = {name: table[:, i] for i, name in enumerate(SAMPLE_FIELDS)}
         out["depot"] = table[:, fields:]
         return out

@@ -288,6 +288,7 @@ cdef extern from "replay.h" nogil:
         uint64_t live_ranges_peak
         uint64_t ranges_peak
         uint64_t magazines_peak
+        uint64_t linux_bytes_peak
         uint64_t depot_peak
         double cached_page_ns
         double depot_ns

@@ -25,8 +25,14 @@ What each operation (:class:`Op`) uses, beside ``t``, ``cpu`` and ``domain``:
 ``flush_timer``  ``domain`` is null
 ================ =================================================================================
 
-The calls (codes below 16) are what a replay executes; the rest was seen inside the recorded system and is for
-``verify`` and ``explain``.
+Beside the columns of DESIGN there is ``n``: a number whose meaning the operation gives. ``alloc``
+and ``free`` have ``depot`` where it was recorded. ``flags`` is 0, not null, where none is set. A
+``t_end`` of null means that the return was not recorded; the ``pfn`` of such an ``alloc`` is not
+known. Slots are numbered over the whole trace. An ``alloc`` holds its slot from its own row to that
+of its ``free``, so rows executed in their order never share one.
+
+The calls (codes below 16) are what a replay executes; the rest was seen inside the recorded system
+and is for ``verify`` and ``explain``.
 """
 
 from __future__ import annotations
@@ -36,6 +42,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
+
+from iova.errors import InputError
 
 SCHEMA_VERSION: Final = 1
 DEPOT_CLASSES: Final = 6
@@ -127,6 +135,7 @@ class TraceInfo:
     cpus_online: int | None = None  #: at the start of the trace
     lost_events: int = 0
     allowed_loss: bool = False  #: the user accepted the loss when the file was made
+    malformed_lines: int = 0  #: lines of the text it was made from that could not be used
     domains: tuple[DomainInfo, ...] = ()
     notes: tuple[str, ...] = ()  #: what could not be known, in words
 
@@ -137,3 +146,104 @@ class Trace:
 
     events: pl.DataFrame
     info: TraceInfo
+
+
+# ---------------------------------------------------------------------------- validation
+
+#: What must not be null in a row of each operation, beside ``t``, ``cpu``, ``op`` and ``flags``.
+_NEEDED: Final[dict[Op, tuple[str, ...]]] = {
+    Op.CREATE: ("domain", "pfn"),
+    Op.MAKE_CACHES: ("domain",),
+    Op.RESERVE: ("domain", "pfn", "last"),
+    Op.ALLOC: ("domain", "size", "limit"),
+    Op.FREE: ("domain", "size", "pfn"),
+    Op.FLUSH_CACHES: ("domain",),
+    Op.CPU_OFFLINE: ("domain", "n"),
+    Op.CPU_ONLINE: ("n",),
+    Op.DESTROY: ("domain",),
+    Op.TREE_ALLOC: ("domain", "size", "limit"),
+    Op.TREE_FREE: ("domain", "pfn"),
+    Op.TREE_REMOVE: ("domain", "pfn", "last"),
+    Op.MAGAZINE_FREE: ("domain", "n"),
+    Op.RECLAIM: ("domain", "n"),
+    Op.UNMAP: ("pfn", "last"),
+    Op.FLUSH_TIMER: (),
+}
+
+
+def normalised(events: pl.DataFrame, source: str) -> pl.DataFrame:
+    """Give a frame the columns and types of :data:`SCHEMA`, in order, its rows sorted by time.
+
+    Nullable columns that are missing become null, ``flags`` that are null become 0.
+
+    Raises:
+        InputError: a column is missing that must be there, or holds other than whole numbers of
+            its range.
+    """
+    columns = []
+    for name, kind in SCHEMA.items():
+        if name not in events.columns:
+            if name in ("t", "cpu", "op"):
+                raise InputError(source, f"has no column {name!r}, so it is no trace.")
+            columns.append(pl.lit(None, kind).alias(name))
+            continue
+        if not _holds_whole_numbers(events.schema[name], name):
+            raise InputError(source, f"column {name!r} holds {events.schema[name]}, not {kind}.")
+        columns.append(pl.col(name).cast(kind, strict=True))
+    try:
+        frame = events.select(columns).with_columns(pl.col("flags").fill_null(0))
+    except pl.exceptions.PolarsError as error:
+        first = str(error).splitlines()[0]
+        raise InputError(source, f"a column is out of the schema's range: {first}.") from error
+    return frame if frame["t"].is_sorted() else frame.sort("t", maintain_order=True)
+
+
+def _holds_whole_numbers(kind: pl.DataType, name: str) -> bool:
+    if kind == pl.Null:
+        return name not in ("t", "cpu", "op")
+    if name != "depot":
+        return kind.is_integer()
+    if isinstance(kind, pl.Array):
+        return kind.shape == (DEPOT_CLASSES,) and kind.inner.is_integer()
+    return isinstance(kind, pl.List) and kind.inner.is_integer()
+
+
+def problem_of(events: pl.DataFrame) -> str | None:
+    """What is wrong with the rows of a frame of the right schema, in one sentence; or None.
+
+    Bounds what the numbers in it can make a reader allocate: slots, domains and CPUs are dense.
+    """
+    if events.is_empty():
+        return "holds no events."
+    checks = [
+        ("has a null in t, cpu or op.", pl.any_horizontal(pl.col("t", "cpu", "op").is_null())),
+        ("has an unknown operation.", ~pl.col("op").is_in([int(op) for op in Op])),
+        ("lacks a value that its operation needs.", _lacks_a_value()),
+        ("has a size of zero pages.", pl.col("size") == 0),
+        ("has a range that ends before it starts.", pl.col("last") < pl.col("pfn")),
+        ("returns before it was called.", pl.col("t_end") < pl.col("t")),
+        ("names a CPU beyond 8191.", (pl.col("cpu") > 8191) | _names_no_cpu()),
+        (
+            "has a slot or domain number that is no count of its ranges or domains.",
+            (pl.col("slot") >= pl.len()) | (pl.col("domain") >= pl.min_horizontal(pl.len(), 65536)),
+        ),
+    ]
+    for problem, expression in checks:
+        bad = events.select(expression.fill_null(False).arg_true().first()).item()
+        if bad is not None:
+            return f"row {bad} {problem}"
+    return None
+
+
+def _lacks_a_value() -> pl.Expr:
+    return pl.any_horizontal(
+        *(
+            (pl.col("op") == int(op)) & pl.any_horizontal(pl.col(*names).is_null())
+            for op, names in _NEEDED.items()
+            if names
+        )
+    )
+
+
+def _names_no_cpu() -> pl.Expr:
+    return pl.col("op").is_in([int(Op.CPU_OFFLINE), int(Op.CPU_ONLINE)]) & (pl.col("n") > 8191)

@@ -1,0 +1,95 @@
+# The project's commands. `make demo` and `make test` work on a fresh clone with
+# Python >= 3.11, a C compiler and make; they make their own .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Two jobs: the machines this is tested on have two cores.
+JOBS ?= 2
+FUZZ_SECONDS ?= 60
+
+SOURCES := $(shell find core src -name '*.[ch]' -o -name '*.py' -o -name '*.pyx' -o -name '*.p*[di]' \
+	-o -name '*.html' -o -name '*.parquet' -o -name 'meson.build') meson.build meson.options pyproject.toml README.md
+
+.PHONY: help build demo test lint test-c test-python check check-sanitizers check-python-sanitized \
+	check-fuzz check-wheel bench gate lock clean
+
+help:
+	@echo 'make demo    compare depot designs on a bundled trace; writes report.html'
+	@echo 'make test    all tests (10 minutes at most on 2 cores)'
+	@echo 'make check   sanitizers, fuzzers, wheel test (25 minutes at most)'
+	@echo 'make bench   measure; benchmarks/README.md says what'
+
+# ------------------------------------------------------------------------------- building
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements/dev.lock | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+build/.built: $(VENV)/.installed $(SOURCES)
+	mkdir -p build
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
+		--force-reinstall -Cbuild-dir=build/wheel .
+	touch $@
+
+build: build/.built
+
+# ---------------------------------------------------------------------------- demo, tests
+
+demo: build
+	$(BIN)/iova compare burst8-6.12 --html report.html
+
+test: build lint test-c test-python
+
+lint: build
+	ruff check .
+	ruff format --check .
+	mypy
+	$(BIN)/python -m mypy.stubtest iova._core iova.sources._scan --concise
+
+build/c/build.ninja: $(VENV)/.installed
+	meson setup build/c -Dwerror_core=true -Dbuildtype=debugoptimized
+
+test-c: build/c/build.ninja
+	meson test -C build/c --print-errorlogs
+
+test-python: build
+	$(BIN)/python -m pytest -q
+
+# --------------------------------------------------------------------------------- checks
+
+check: check-sanitizers check-python-sanitized check-fuzz check-wheel gate
+
+check-sanitizers: $(VENV)/.installed
+	tests/check/sanitizers
+
+check-python-sanitized: $(VENV)/.installed
+	tests/check/python_sanitized
+
+check-fuzz: $(VENV)/.installed
+	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/check/fuzz
+
+check-wheel: $(VENV)/.installed
+	tests/check/wheel
+
+bench: build
+	$(BIN)/python -m benchmarks
+
+gate: build
+	$(BIN)/python benchmarks/gate.py
+
+# ----------------------------------------------------------------------------- housekeeping
+
+lock: requirements/dev.in
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	(echo '# Made by `make lock` from dev.in.'; build/lock/bin/python -m pip freeze --exclude-editable) > requirements/dev.lock
+
+clean:
+	rm -rf build build-* dist $(VENV) report.html

@@ -1,0 +1,46 @@
+"""``python -m iova``, and the command ``iova``.
+
+With numpy alone only ``iova list`` and ``iova --version`` work; the other verbs need the
+packages of ``iova[lab]`` and say so.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+#: Packages of the extra ``lab`` that the command itself needs.
+LAB_PACKAGES = ("polars", "typer", "rich", "zstandard")
+
+
+def main() -> None:
+    """Run the command with the arguments of this process."""
+    missing = [name for name in LAB_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        sys.exit(_run_bare(sys.argv[1:], missing))
+    from iova.cli import run
+
+    sys.exit(run())
+
+
+def _run_bare(arguments: list[str], missing: list[str]) -> int:
+    from iova import _core
+    from iova.designs import builtin_designs
+
+    if arguments[:1] == ["--version"]:
+        print(f"iova {_core.VERSION}")
+        return 0
+    if arguments[:1] == ["list"]:
+        for design in builtin_designs():
+            print(f"{design.name:<12} {design.summary}")
+        return 0
+    verb = f"iova {arguments[0]}" if arguments else "the command iova"
+    print(
+        f"{verb} needs {', '.join(missing)}: install them with  pip install 'iova[lab]'",
+        file=sys.stderr,
+    )
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Plain text for a terminal: what the verbs print beside the comparison's table."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from iova.designs import BuiltinDesign, builtin_designs
+from iova.lab.conformance import SequenceVerdict
+from iova.lab.verify_trace import TraceVerdict
+from iova.samples import SAMPLES
+from iova.sources import ImportReport
+from iova.sources.info import CpuCount, TraceSummary
+
+WIDTH = 80
+
+#: More CPUs than this are shown as ranges of numbers instead of one line each.
+MOST_CPU_LINES = 32
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def printable(text: str) -> str:
+    """Text of a trace, with control characters as escapes: it must not steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+# ---------------------------------------------------------------------------------- lists
+
+
+def design_list() -> str:
+    """The built-in designs, each with its parameters."""
+    return "depot designs\n\n" + "\n\n".join(_design(design) for design in builtin_designs())
+
+
+def _design(design: BuiltinDesign) -> str:
+    lines = [design.name, _wrapped(design.summary, "    ")]
+    for p in design.parameters:
+        bounds = f"{p.unit}, {p.minimum}..{p.maximum}, default {p.default}"
+        lines.append(f"    {p.name:<10} {p.help}\n{'':<15}({bounds})")
+    return "\n".join(lines)
+
+
+def sample_list() -> str:
+    """The bundled traces."""
+    return "bundled traces\n\n" + "\n".join(
+        f"{sample.name}\n{_wrapped(sample.summary, '    ')}" for sample in SAMPLES
+    )
+
+
+# ------------------------------------------------------------------------------- importing
+
+
+def import_report(report: ImportReport, out: Path) -> str:
+    """What became of an input that was converted."""
+    counts = ", ".join(f"{name} {count}" for name, count in report.events.items())
+    lines = [
+        f"{out}: {report.rows} events" + (f" from {report.lines} lines" if report.lines else "")
+    ]
+    if counts:
+        lines.append(_wrapped(f"events: {counts}", "  "))
+    if report.ignored:
+        ignored = ", ".join(f"{name} {count}" for name, count in report.ignored.items())
+        lines.append(_wrapped(f"known, not used: {ignored}", "  "))
+    problems = import_problems(report)
+    return "\n".join([*lines, problems] if problems else lines)
+
+
+def import_problems(report: ImportReport) -> str:
+    """What could not be used or is not whole; empty if nothing is."""
+    lines = []
+    if report.unknown_count:
+        names = ", ".join(f"{printable(name)} {n}" for name, n in report.unknown.items())
+        lines.append(_wrapped(f"unknown events: {report.unknown_count} lines: {names}", "  "))
+    if report.malformed_count:
+        lines.append(f"  malformed: {report.malformed_count} lines")
+        for one in report.malformed:
+            column = f":{one.column}" if one.column else ""
+            lines.append(f"    {report.source}:{one.line}{column}: {one.problem}")
+            lines.append(f"      {printable(one.excerpt)}")
+        if report.malformed_count > len(report.malformed) > 0:
+            lines.append("    ...")
+    if report.lost:
+        lines.append(f"  LOST: {report.lost} events were lost while recording")
+    if report.out_of_order:
+        lines.append(f"  put in order: {report.out_of_order} lines that went back in time")
+    lines += [_wrapped(f"note: {printable(note)}", "  ") for note in report.notes]
+    return "\n".join(lines)
+
+
+# ----------------------------------------------------------------------------------- info
+
+
+def trace_summary(name: str, s: TraceSummary) -> str:
+    """What a trace holds."""
+    blocks = [_facts(name, s), _domains(s), _sizes(s), _cpus(s.cpus)]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _facts(name: str, s: TraceSummary) -> str:
+    info = s.info
+    cpus = f"{info.cpus_online or '?'} online, {info.cpus_possible or '?'} possible"
+    facts = [
+        ("kernel", printable(info.kernel or "unknown")),
+        ("time", f"{s.seconds:.3f} s, from {s.first_ns / 1e9:.3f} to {s.last_ns / 1e9:.3f} s"),
+        ("CPUs", cpus),
+        ("events", f"{s.events}: " + ", ".join(f"{k} {v}" for k, v in s.operations.items())),
+        ("allocations", f"{s.allocs}, {s.failed_allocs} failed, {s.unfinished_allocs} unfinished"),
+        ("cached", f"{s.cache_hits} ({_percent(s.cache_hits, s.allocs)}) served from magazines"),
+        ("frees", f"{s.frees}, {s.frees_on_other_cpu} "
+                  f"({_percent(s.frees_on_other_cpu, s.frees)}) on another CPU than their "
+                  f"allocation, {s.frees_without_alloc} without one in the trace"),
+        ("live at end", f"{s.live_ranges} ranges, {s.live_pages} pages; "
+                        f"{s.unmapped_never_freed} were unmapped but never freed"),
+        ("lost", f"{info.lost_events} events" if info.lost_events else "nothing"),
+    ]  # fmt: skip
+    return "\n".join([name, *(_fact(head, text) for head, text in facts)])
+
+
+def _fact(head: str, text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=f"  {head:<12} ", subsequent_indent=" " * 15)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    cells = [tuple(head), *(tuple(str(value) for value in row) for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    return "\n".join(
+        "  " + "  ".join(value.rjust(width) for value, width in zip(row, widths, strict=True))
+        for row in cells
+    )
+
+
+def _domains(s: TraceSummary) -> str:
+    head = ("domain", "granule", "start", "born", "allocs", "frees", "reserved", "live", "device")
+    rows = (
+        (
+            d.info.domain, d.info.granule, d.info.start, "yes" if d.info.born else "before",
+            d.allocs, d.frees, d.reserved_ranges, d.live_ranges, printable(d.info.device or "-"),
+        )
+        for d in s.domains
+    )  # fmt: skip
+    return _table(head, rows)
+
+
+def _sizes(s: TraceSummary) -> str:
+    head = ("pages", "allocs", "share", "reached the tree")
+    rows = (
+        (size.pages, size.allocs, _percent(size.allocs, s.allocs),
+         f"{size.reached_tree} ({_percent(size.reached_tree, size.allocs)})")
+        for size in s.sizes
+    )  # fmt: skip
+    return _table(head, rows)
+
+
+def _cpus(cpus: Sequence[CpuCount]) -> str:
+    if len(cpus) <= MOST_CPU_LINES:
+        return _table(("CPU", "allocs", "frees"), ((c.cpu, c.allocs, c.frees) for c in cpus))
+    allocating = [c.cpu for c in cpus if c.allocs]
+    freeing = [c.cpu for c in cpus if c.frees]
+    return "\n".join(
+        _wrapped(f"{len(chosen)} CPUs {what}: {_number_ranges(chosen)}", "  ")
+        for what, chosen in (("allocate", allocating), ("free", freeing))
+    )
+
+
+def _number_ranges(numbers: Sequence[int]) -> str:
+    """Rising numbers as ranges: 0-3, 7, 9-12."""
+    runs: list[list[int]] = []
+    for n in numbers:
+        if runs and runs[-1][1] == n - 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+# ----------------------------------------------------------------------------- verifying
+
+
+def sequence_line(verdict: SequenceVerdict) -> str:
+    """One line a conformance sequence; the first difference where there is one."""
+    line = f"{verdict.name:<28} {verdict.rows:>8} rows {verdict.dumps:>4} states  "
+    if verdict.exact:
+        return line + "exact"
+    return line + f"NOT EXACT\n    {verdict.first_difference}"
+
+
+def trace_verdict(name: str, verdict: TraceVerdict, malformed: int) -> str:
+    """What the verification of a recorded trace found; the last line is the verdict."""
+    lines = [f"{name}: {verdict.calls} calls under {verdict.design}"]
+    if verdict.first is not None:
+        lines.append(f"first unexplained: {verdict.first}")
+    if malformed:
+        lines.append(f"{malformed} malformed lines: the trace is not whole")
+    return "\n".join([*lines, verdict.line()])

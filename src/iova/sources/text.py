@@ -1,0 +1,177 @@
+"""From ftrace text to a trace: feeds the scanner and puts together what it found."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+
+import polars as pl
+
+from iova.errors import InputError
+from iova.events import DomainInfo, Trace, TraceInfo
+from iova.sources._scan import Scanner
+from iova.sources.pieces import STANDARD_INPUT, DamagedError, Input
+from iova.sources.reclaim import classes_of_works
+from iova.sources.report import ImportReport, Malformed, Pairing, Progress
+from iova.sources.sidecar import Sidecar, read_beside
+
+FORMAT = "ftrace text"
+
+
+def import_text(
+    opened: Input, *, allow_lost: bool, progress: Progress | None
+) -> tuple[Trace, ImportReport]:
+    """Import a text trace, with the ``.json`` beside it.
+
+    Raises:
+        InputError: it holds no event of the allocator, or it lost events and that is not allowed.
+    """
+    scanner = Scanner(secrets.randbits(64))
+    malformed = _feed(scanner, opened.text(progress))
+    sidecar = Sidecar() if opened.name == STANDARD_INPUT else read_beside(opened.name)
+    counts = scanner.counts()
+    lost = max(counts["lost"], sidecar.lost)
+    malformed = sorted([*malformed, *map(_malformed_line, scanner.problems())], key=_place)
+    malformed_count = counts["malformed"] + sum(problem.line == 0 for problem in malformed)
+    if not scanner.domains():
+        raise _nothing_found(opened.name, malformed)
+    refuse_losses(opened.name, lost, allow_lost)
+    notes = [*sidecar.notes, *_set_reclaim_sizes(scanner, sidecar.stride), *_notes(scanner)]
+    domains = _domains(scanner, sidecar.mode)
+    pairing = Pairing(**scanner.pairing())
+    events = pl.DataFrame(scanner)
+    cpus, cpu_notes = _cpus(events, sidecar.cpus, counts["header_cpus"])
+    info = TraceInfo(
+        source=FORMAT,
+        kernel=sidecar.kernel,
+        cmdline=sidecar.cmdline,
+        clock=sidecar.clock,
+        cpus_possible=cpus,
+        cpus_online=cpus,
+        lost_events=lost,
+        allowed_loss=lost > 0,
+        malformed_lines=malformed_count,
+        domains=domains,
+        notes=(*notes, *cpu_notes),
+    )
+    report = ImportReport(
+        source=opened.name,
+        rows=events.height,
+        lines=counts["lines"],
+        headers=counts["headers"] + counts["loss_lines"],
+        events=scanner.events(used=True),
+        ignored=scanner.events(used=False),
+        unknown=scanner.unknown(),
+        unknown_count=counts["unknown"],
+        malformed=tuple(malformed),
+        malformed_count=malformed_count,
+        lost=lost,
+        out_of_order=counts["out_of_order"],
+        pairing=pairing,
+        notes=info.notes,
+    )
+    return Trace(events, info), report
+
+
+def refuse_losses(source: str, lost: int, allow_lost: bool) -> None:
+    """Raise InputError if events were lost and the user did not allow it."""
+    if lost and not allow_lost:
+        raise InputError(
+            source,
+            f"at least {lost} events were lost while it was recorded, so the rest may mislead.",
+            hint="Record it again with larger buffers, or give --allow-lost.",
+        )
+
+
+def _feed(scanner: Scanner, pieces: Iterable[bytes]) -> list[Malformed]:
+    """Feed it all; what is wrong with the input as a whole."""
+    damage = []
+    try:
+        for piece in pieces:
+            scanner.feed(piece)
+    except DamagedError as error:
+        damage.append(Malformed(0, None, str(error), ""))
+    scanner.finish()
+    return damage
+
+
+# ------------------------------------------------------------------------------ problems
+
+
+def _malformed_line(problem: tuple[int, int, str, int, bytes]) -> Malformed:
+    line, column, what, excerpt_column, excerpt = problem
+    shown = excerpt.decode("utf-8", errors="backslashreplace")
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
+    return Malformed(line, column or None, what, "..." + shown if excerpt_column > 1 else shown)
+
+
+def _place(problem: Malformed) -> tuple[int, int]:
+    return problem.line, problem.column or 0
+
+
+def _nothing_found(source: str, malformed: list[Malformed]) -> InputError:
+    what = "no event of the IOVA allocator was found"
+    hint = "Expected the text of a tracefs trace file or of trace-cmd report, or Parquet."
+    if not malformed:
+        return InputError(source, what + ".", hint=hint)
+    first = malformed[0]
+    return InputError(
+        source,
+        f"{what}; {first.problem}.",
+        line=first.line or None,
+        column=first.column if first.line else None,
+        hint=hint,
+    )
+
+
+# ---------------------------------------------------------------------- what is known
+
+
+def _set_reclaim_sizes(scanner: Scanner, stride_hint: int | None) -> list[str]:
+    """Tell the scanner the size class of each depot run, where it can be known."""
+    works = [domain[4] for domain in scanner.domains()]
+    classes = classes_of_works(works, stride_hint)
+    orders = [classes.orders[domain][work] for domain, work in scanner.reclaim_runs()]
+    scanner.set_reclaim_sizes([None if order is None else 1 << order for order in orders])
+    notes = []
+    if classes.by_alignment:
+        notes.append(
+            f"the size class of {classes.by_alignment} depot workers was inferred from the"
+            " alignment of their memory"
+        )
+    if unknown := orders.count(None) + scanner.pairing()["unnumbered_runs"]:
+        notes.append(f"the size class of {unknown} depot runs is not known")
+    return notes
+
+
+def _notes(scanner: Scanner) -> list[str]:
+    notes = []
+    if scanner.mixed_granules():
+        notes.append("domains differ in granule: the page frames of unmap rows may be off")
+    if outside := scanner.pairing()["tree_calls_outside"]:
+        notes.append(f"{outside} tree allocations were outside of any fast allocation")
+    return notes
+
+
+def _domains(scanner: Scanner, mode: str | None) -> tuple[DomainInfo, ...]:
+    """Number the domains. The mode is certain only if none was ever replaced by another."""
+    seen = scanner.domains()
+    if any(destroyed for _, _, _, destroyed, _ in seen):
+        mode = None
+    return tuple(
+        DomainInfo(
+            domain=number, granule=granule, start=start, mode=mode, born=born, destroyed=destroyed
+        )
+        for number, (start, granule, born, destroyed, _) in enumerate(seen)
+    )
+
+
+def _cpus(events: pl.DataFrame, recorded: int | None, header: int) -> tuple[int, list[str]]:
+    """CPUs of the machine, all taken as online at the start."""
+    highest = events["cpu"].max()
+    seen = highest + 1 if isinstance(highest, int) else 1
+    cpus = max(recorded or header, seen)
+    notes = []
+    if not recorded and not header:
+        notes.append("the number of CPUs is that of the highest CPU seen, plus one")
+    return cpus, notes

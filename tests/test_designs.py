@@ -1,0 +1,119 @@
+"""Designs: their names, parameters, and classes of the user's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from iova import _core
+from iova.designs import AUTO, LINUX_DESIGNS, DesignError, Policy, builtin_designs, parse_design
+
+MODULE = """
+from iova.designs import Decision
+
+class Mine:
+    depot_max = 3
+    def __init__(self, share=0.5):
+        self.share = share
+    def look(self, view):
+        return Decision(release=int(view.depot * self.share))
+
+class Wrong:
+    pass
+
+thing = 1
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "my_designs_under_test.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    return "my_designs_under_test"
+
+
+def test_the_designs_linux_has_had_are_built_in_in_their_order() -> None:
+    assert tuple(d.name for d in builtin_designs())[:4] == LINUX_DESIGNS
+
+
+def test_each_parameter_has_unit_help_and_a_default_in_range() -> None:
+    for design in builtin_designs():
+        assert design.summary
+        for p in design.parameters:
+            assert p.unit
+            assert p.help
+            assert p.initial is None or p.minimum <= p.initial <= p.maximum
+            assert (p.initial is None) <= (p.automatic is not None)
+
+
+def test_parameters_are_set_and_auto_leaves_the_choice_to_the_design() -> None:
+    spec = parse_design("linux-6.12,threshold=auto,delay_ms=10")
+    assert dict(spec.params) == {"threshold": AUTO, "delay_ms": 10}
+    assert spec.label == "linux-6.12,threshold=auto,delay_ms=10"
+    assert parse_design("linux-6.1,depot=7").make().depot_max == 7
+    assert parse_design("linux-6.12").make().depot_max is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("linux-9.9", "no design 'linux-9.9'; built in: linux-6.1"),
+        ("linux-6.12,treshold=1", "no parameter 'treshold'; it has: delay_ms, threshold"),
+        ("unbounded,depot=1", "it has: none"),
+        ("linux-6.12,threshold", "not of the form key=value"),
+        ("linux-6.12,=1", "not of the form key=value"),
+        ("linux-6.12,delay_ms=0", "not within 1..86400000"),
+        ("linux-6.12,delay_ms=auto", "not within"),
+        ("linux-6.12,batch=many", "many"),
+        ("linux-6.12,batch=-1", "not within"),
+        ("linux-6.12,batch=1.5", "batch=1.5"),
+        ("no.such.module:Thing", "can not load no.such.module:Thing"),
+        (":Thing", "can not load"),
+        ("", "no design ''"),
+    ],
+)
+def test_a_design_that_can_not_be_made_says_why(text: str, problem: str) -> None:
+    with pytest.raises(DesignError, match=re.escape(problem)):
+        parse_design(text)
+
+
+def test_a_class_of_the_user_s_is_found_where_the_command_is_run(module: str) -> None:
+    spec = parse_design(f"{module}:Mine,share=0.25")
+    assert spec.name == "Mine"
+    assert dict(spec.params) == {"share": 0.25}
+    made = spec.make()
+    assert (made.name, made.depot_max) == ("Mine", 3)
+
+
+@pytest.mark.parametrize(
+    ("rest", "problem"),
+    [
+        (":Absent", "Absent"),
+        (":thing", "not a class"),
+        (":Wrong", "no method look"),
+        (":Mine,x=1", "x"),
+    ],
+)
+def test_a_class_that_is_no_policy_is_refused(module: str, rest: str, problem: str) -> None:
+    with pytest.raises(DesignError, match=problem):
+        parse_design(module + rest)
+
+
+def test_a_policy_is_recognised_by_its_hook() -> None:
+    class Idle:
+        def look(self, view: object) -> None: ...
+
+    assert isinstance(Idle(), Policy)
+    with pytest.raises(TypeError, match="no method look"):
+        _core.Design(object())
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"depot_max": -1}, {"arm_delay_ns": 0}, {"arm_delay_ns": 2**63}]
+)
+def test_a_policy_s_attributes_are_checked(attributes: dict[str, int]) -> None:
+    kind = type("Bad", (), {"look": lambda self, view: None, **attributes})
+    with pytest.raises(ValueError, match=next(iter(attributes))):
+        _core.Design(kind())

@@ -1,0 +1,69 @@
+"""What is built is what is in the tree: files missing from meson.build are the classic failure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import iova
+from iova import _core
+
+ROOT = Path(__file__).parent.parent
+INSTALLED = Path(iova.__file__).parent
+
+
+def in_tree() -> set[str]:
+    wanted = {".py", ".pyi", ".typed", ".html", ".parquet"}
+    source = ROOT / "src" / "iova"
+    found = (path for path in source.rglob("*") if path.suffix in wanted)
+    return {str(path.relative_to(source)) for path in found} | {"py.typed"}
+
+
+def test_every_file_of_the_package_is_installed() -> None:
+    missing = [name for name in sorted(in_tree()) if not (INSTALLED / name).exists()]
+    assert not missing, f"not in src/iova/meson.build: {missing}"
+
+
+def test_the_installed_package_is_the_one_under_test() -> None:
+    assert INSTALLED != ROOT / "src" / "iova"
+
+
+def test_the_library_and_its_header_come_with_the_package() -> None:
+    assert list((INSTALLED / "lib").glob("libiova.so*"))
+    assert (INSTALLED / "include" / "iova.h").read_bytes() == (
+        ROOT / "core" / "include" / "iova.h"
+    ).read_bytes()
+
+
+def test_header_library_build_and_changelog_name_one_version() -> None:
+    header = (ROOT / "core" / "include" / "iova.h").read_text()
+    build = (ROOT / "meson.build").read_text()
+    assert f'#define IOVA_VERSION "{_core.VERSION}"' in header
+    assert f"version: '{_core.VERSION}'" in build
+    assert f"## {_core.VERSION}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_lock_file_pins_everything_that_is_asked_for() -> None:
+    asked = (ROOT / "requirements" / "dev.in").read_text().split("\n")
+    pinned = (ROOT / "requirements" / "dev.lock").read_text().lower().replace("_", "-")
+    for name in (line.strip() for line in asked if line and not line.startswith("#")):
+        assert re.search(rf"^{re.escape(name.lower())}==", pinned, re.M), name
+
+
+def test_the_build_pins_the_same_tools_as_the_lock_file() -> None:
+    pinned = (ROOT / "requirements" / "dev.lock").read_text().lower()
+    build = re.search(r"^requires = \[(.*)\]$", (ROOT / "pyproject.toml").read_text(), re.M)
+    assert build
+    for requirement in re.findall(r'"([^"]+)"', build[1]):
+        assert requirement in pinned
+
+
+def test_no_line_of_the_project_names_a_path_of_one_machine() -> None:
+    homes = re.compile(r"/(?:root|work|home/[a-z]+)/")
+    for path in [
+        *ROOT.glob("*.*"),
+        *(ROOT / "src").rglob("*.py"),
+        *(ROOT / "core").rglob("*.[ch]"),
+    ]:
+        if path.is_file():
+            assert not homes.search(path.read_text(errors="replace")), path
