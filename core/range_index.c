@@ -843,6 +843,8 @@ static void check_leaf(struct check_state *s, const struct index_leaf *leaf,
 			s->pages += leaf->hi[i] - leaf->lo[i] + 1;
 		s->floor = leaf->hi[i] + 1;
 	}
+	if (s->fault)
+		return; /* ranges that overlap have no gaps to look at */
 	e->key = leaf->hi[leaf->count - 1];
 	e->ranges = leaf->count;
 	e->sum = leaf_summary(leaf);

@@ -35,7 +35,8 @@ struct replay {
 	size_t slot_count, slot_capacity;
 	bool previous_failed; /* the row before is an allocation that failed */
 	bool started;
-	int64_t now, next_sample;
+	int64_t now;
+	uint64_t next_sample; /* may pass the end of the clock */
 	uint64_t next_due; /* earliest deadline of any domain */
 	uint64_t ranges, magazines, depot; /* of all domains */
 	struct replay_totals totals;
@@ -240,36 +241,37 @@ static enum replay_status take_sample(struct replay *r, int64_t t)
 static enum replay_status pass_events_of_time(struct replay *r, int64_t t)
 {
 	for (;;) {
-		bool sample = r->config.sample_ns > 0 && r->next_sample <= t;
+		bool sample = r->config.sample_ns > 0 && r->next_sample <= (uint64_t)t;
 		if (r->next_due <= (uint64_t)t &&
-		    (!sample || r->next_due <= (uint64_t)r->next_sample)) {
+		    (!sample || r->next_due <= r->next_sample)) {
 			run_jobs(r, r->next_due);
 			continue;
 		}
 		if (!sample)
 			return REPLAY_OK;
-		pass_time(r, r->next_sample);
-		enum replay_status status = take_sample(r, r->next_sample);
+		pass_time(r, (int64_t)r->next_sample);
+		enum replay_status status = take_sample(r, r->now);
 		if (status != REPLAY_OK)
 			return status;
-		r->next_sample += r->config.sample_ns;
+		r->next_sample += (uint64_t)r->config.sample_ns;
 	}
 }
 
 static void start_clock(struct replay *r, int64_t t)
 {
 	r->started = true;
-	r->now = r->totals.t_first = r->next_sample = t;
+	r->now = r->totals.t_first = t;
+	r->next_sample = (uint64_t)t;
 }
 
 enum replay_status replay_advance(struct replay *r, int64_t t)
 {
+	if (unlikely(t < r->now)) /* before the start that is 0 */
+		return REPLAY_TIME_BACK;
 	if (unlikely(!r->started))
 		start_clock(r, t);
-	if (unlikely(t < r->now || t < 0))
-		return REPLAY_TIME_BACK;
 	if (unlikely(r->next_due <= (uint64_t)t ||
-		     (r->config.sample_ns > 0 && r->next_sample <= t))) {
+		     (r->config.sample_ns > 0 && r->next_sample <= (uint64_t)t))) {
 		enum replay_status status = pass_events_of_time(r, t);
 		if (status != REPLAY_OK)
 			return status;

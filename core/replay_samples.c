@@ -117,19 +117,22 @@ static void add_cpu_pages(const struct sample_slot *at, const struct iova_domain
 	}
 }
 
-/* Spread lo..hi over the bins it covers, cut to the map's window. */
+/* Spread lo..hi over the bins it covers, cut to the map's window. A bin stays at its most. */
 static void add_to_map(const struct replay_config *config, uint32_t *bins, uint64_t lo, uint64_t hi)
 {
-	if (hi < config->map_first || lo > config->map_last)
+	/* No range but the anchor reaches 2^64-1; without it a bin's width does not wrap. */
+	uint64_t first = config->map_first;
+	uint64_t last = config->map_last < ANCHOR_PFN ? config->map_last : ANCHOR_PFN - 1;
+	if (hi < first || lo > last)
 		return;
-	lo = (lo > config->map_first ? lo : config->map_first) - config->map_first;
-	hi = (hi < config->map_last ? hi : config->map_last) - config->map_first;
-	uint64_t span = config->map_last - config->map_first;
-	uint64_t width = span / config->map_bins + 1;
+	lo = (lo > first ? lo : first) - first;
+	hi = (hi < last ? hi : last) - first;
+	uint64_t width = (last - first) / config->map_bins + 1;
 	for (uint64_t bin = lo / width; lo <= hi; bin++) {
-		uint64_t end = (bin + 1) * width - 1;
-		uint64_t part = (end < hi ? end : hi) - lo + 1;
-		bins[bin] += part > UINT32_MAX ? UINT32_MAX : (uint32_t)part;
+		uint64_t room = width - lo % width, left = hi - lo + 1;
+		uint64_t part = left < room ? left : room;
+		bool fits = part <= UINT32_MAX - bins[bin];
+		bins[bin] = fits ? bins[bin] + (uint32_t)part : UINT32_MAX;
 		lo += part;
 	}
 }

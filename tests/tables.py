@@ -21,7 +21,7 @@ def row(t: int, op: Op, cpu: int = 0, **values: Any) -> dict[str, Any]:
 
 
 def alloc(t: int, slot: int, size: int = 1, cpu: int = 0, **values: Any) -> dict[str, Any]:
-    return row(t, Op.ALLOC, cpu, size=size, limit=LIMIT, slot=slot, **values)
+    return row(t, Op.ALLOC, cpu, **({"size": size, "limit": LIMIT, "slot": slot} | values))
 
 
 def free(t: int, slot: int, size: int = 1, cpu: int = 0, **values: Any) -> dict[str, Any]:
@@ -40,6 +40,6 @@ def trace_of(*rows: dict[str, Any], cpus: int = 2, **info: Any) -> Trace:
 
 def filling_depot(magazines: int, *, cpu: int = 0, gap_ns: int = 1000) -> list[dict[str, Any]]:
     """Allocate, then free, enough single pages on one CPU to push so many full magazines."""
-    count = 127 * (magazines + 2) + 1
+    count = 127 * (magazines + 1) + 1
     allocs = [alloc(gap_ns * i, i, cpu=cpu) for i in range(count)]
     return allocs + [free(gap_ns * (count + i), i, cpu=cpu) for i in range(count)]

@@ -9,12 +9,11 @@
  *   unaligned  the adversary: as many gaps that are large enough and none that is
  *              aligned, all searched from the top down; once for 64 pages, once for 48
  *
- * Beside the tree a linear walk over the same ranges, whose addresses must be the same.
- *
- * usage: bench_tree LIVE ROUNDS OPERATIONS [steps]
- * With `steps` the tree also counts the steps of Linux's walk, as the lab does.
+ * usage: bench_tree LIVE ROUNDS OPERATIONS [walk] [steps]
+ * walk: beside the tree, a linear walk over the same ranges, as Linux searches; its
+ * addresses must be the same. steps: the tree counts the steps of that walk, as the lab
+ * has it do.
  */
-#include <malloc.h>
 #include <string.h>
 
 #include "bench.h"
@@ -26,15 +25,43 @@
 /* The walk takes microseconds an operation: it gets as many as fit in this. */
 #define WALK_STEPS_PER_ROUND 10000000u
 
+/* Frees and allocations are timed in batches of so many, between the drawing of victims. */
+#define BATCH 256u
+
+/* Ranges of one side that may be replaced; victims are drawn without repetition. */
+struct live {
+	uint64_t seed;
+	size_t count;
+	union live_range {
+		uint64_t lo;
+		struct linear_node *node;
+	} *range;
+};
+
+struct options {
+	size_t live;
+	int rounds;
+	size_t operations;
+	bool walk, steps;
+};
+
 struct layout {
 	const char *name;
 	struct range_tree tree;
 	struct linear_walk walk;
-	size_t count;		    /* ranges that may be replaced, of 64 pages */
-	uint64_t *lo;		    /* of each, in the tree */
-	struct linear_node **nodes; /* of each, in the walk */
-	uint64_t seed_tree, seed_walk;
+	struct live in_tree, in_walk;
 };
+
+/* Bring a random choice to the front, in random order. */
+static void draw_victims(struct live *live, size_t victims)
+{
+	for (size_t i = 0; i < victims; i++) {
+		size_t j = i + random_below(&live->seed, live->count - i);
+		union live_range drawn = live->range[j];
+		live->range[j] = live->range[i];
+		live->range[i] = drawn;
+	}
+}
 
 static uint64_t tree_take(struct range_tree *tree, uint64_t pages)
 {
@@ -48,48 +75,94 @@ static void tree_give(struct range_tree *tree, uint64_t lo)
 	must(tree_remove(tree, lo) == IOVA_OK, "a free failed");
 }
 
-/* ------------------------------------------------------------------------- layouts */
+/* ----------------------------------------------------------------------- replacing */
 
-static void start(struct layout *layout, const char *name, size_t live, bool steps)
+/* Replace so many random ranges by new ones of 64 pages; nanoseconds it took. */
+static double replace_in_tree(struct layout *layout, size_t replacements)
 {
-	*layout = (struct layout){ .name = name, .seed_tree = 7, .seed_walk = 7 };
-	must(tree_init(&layout->tree, iova_memory_heap(), 1, D32, steps) == IOVA_OK, "no tree");
-	layout->lo = malloc(live * sizeof(*layout->lo));
-	layout->nodes = malloc(live * sizeof(*layout->nodes));
-	must(layout->lo && layout->nodes, "no memory");
+	struct live *live = &layout->in_tree;
+	double took = 0;
+	for (size_t left = replacements, batch; left > 0; left -= batch) {
+		batch = left < BATCH ? left : BATCH;
+		draw_victims(live, batch);
+		double began = now_ns();
+		for (size_t i = 0; i < batch; i++) {
+			tree_give(&layout->tree, live->range[i].lo);
+			live->range[i].lo = tree_take(&layout->tree, PAGES);
+		}
+		took += now_ns() - began;
+	}
+	return took;
 }
 
-static void same_for_the_walk(struct layout *layout)
+static double replace_in_walk(struct layout *layout, size_t replacements)
 {
+	struct live *live = &layout->in_walk;
+	double took = 0;
+	for (size_t left = replacements, batch; left > 0; left -= batch) {
+		batch = left < BATCH ? left : BATCH;
+		draw_victims(live, batch);
+		double began = now_ns();
+		for (size_t i = 0; i < batch; i++) {
+			linear_free(&layout->walk, live->range[i].node);
+			live->range[i].node = linear_alloc(&layout->walk, PAGES, LIMIT, true);
+			must(live->range[i].node != NULL, "an allocation of the walk failed");
+		}
+		took += now_ns() - began;
+	}
+	return took;
+}
+
+/* The walk starts over from the tree's state: from now on both do the same. */
+static void copy_to_walk(struct layout *layout)
+{
+	const struct live *from = &layout->in_tree;
+	struct live *to = &layout->in_walk;
+	linear_fini(&layout->walk);
 	must(linear_copy(&layout->walk, &layout->tree, 1, 3), "no memory");
-	linear_nodes_by_lo(&layout->walk, layout->lo, layout->count, layout->nodes);
+	to->seed = from->seed;
+	to->count = from->count;
+	for (size_t i = 0; i < from->count; i++)
+		to->range[i].node = linear_find(&layout->walk, from->range[i].lo);
+}
+
+static void require_same_addresses(struct layout *layout, size_t replacements)
+{
+	copy_to_walk(layout);
+	replace_in_walk(layout, replacements);
+	replace_in_tree(layout, replacements);
+	for (size_t i = 0; i < layout->in_tree.count; i++)
+		must(layout->in_tree.range[i].lo == layout->in_walk.range[i].node->lo,
+		     "tree and walk differ");
+}
+
+/* ------------------------------------------------------------------------- layouts */
+
+static void start(struct layout *layout, const char *name, const struct options *options)
+{
+	*layout = (struct layout){ .name = name, .in_tree.seed = 7 };
+	must(tree_init(&layout->tree, iova_memory_heap(), 1, D32, options->steps) == IOVA_OK,
+	     "no tree");
+	layout->in_tree.range = malloc(options->live * sizeof(union live_range));
+	layout->in_walk.range = malloc(options->live * sizeof(union live_range));
+	must(layout->in_tree.range && layout->in_walk.range, "no memory");
 }
 
 static void finish(struct layout *layout)
 {
 	linear_fini(&layout->walk);
 	tree_fini(&layout->tree);
-	free(layout->lo);
-	free(layout->nodes);
+	free(layout->in_tree.range);
+	free(layout->in_walk.range);
 }
 
-static void replace_in_tree(struct layout *layout, size_t operations)
+static void lay_out_equal(struct layout *layout, const struct options *options)
 {
-	for (size_t i = 0; i < operations; i += 2) {
-		size_t victim = random_below(&layout->seed_tree, layout->count);
-		tree_give(&layout->tree, layout->lo[victim]);
-		layout->lo[victim] = tree_take(&layout->tree, PAGES);
-	}
-}
-
-static void lay_out_equal(struct layout *layout, size_t live, bool steps)
-{
-	start(layout, "64 pages", live, steps);
-	layout->count = live;
-	for (size_t i = 0; i < live; i++)
-		layout->lo[i] = tree_take(&layout->tree, PAGES);
-	replace_in_tree(layout, 2 * live);
-	same_for_the_walk(layout);
+	start(layout, "64 pages", options);
+	struct live *in_tree = &layout->in_tree;
+	while (in_tree->count < options->live)
+		in_tree->range[in_tree->count++].lo = tree_take(&layout->tree, PAGES);
+	replace_in_tree(layout, 2 * options->live);
 }
 
 static uint64_t pages_of_mixed(size_t i, uint64_t *seed)
@@ -97,75 +170,43 @@ static uint64_t pages_of_mixed(size_t i, uint64_t *seed)
 	return i % 2 ? 1 + random_below(seed, 128) : PAGES;
 }
 
-static void lay_out_mixed(struct layout *layout, size_t live, bool steps)
+static void lay_out_mixed(struct layout *layout, const struct options *options)
 {
+	size_t live = options->live;
 	uint64_t seed = 5;
-	start(layout, "mixed", live, steps);
+	start(layout, "mixed", options);
+	union live_range *range = layout->in_tree.range;
 	for (size_t i = 0; i < live; i++)
-		layout->lo[i] = tree_take(&layout->tree, pages_of_mixed(i, &seed));
+		range[i].lo = tree_take(&layout->tree, pages_of_mixed(i, &seed));
 	for (size_t done = 0; done < 2 * live; done++) {
 		size_t i = random_below(&seed, live);
-		tree_give(&layout->tree, layout->lo[i]);
-		layout->lo[i] = tree_take(&layout->tree, pages_of_mixed(i, &seed));
+		tree_give(&layout->tree, range[i].lo);
+		range[i].lo = tree_take(&layout->tree, pages_of_mixed(i, &seed));
 	}
 	for (size_t i = 0; i < live; i += 2)
-		layout->lo[layout->count++] = layout->lo[i];
-	same_for_the_walk(layout);
+		range[layout->in_tree.count++] = range[i];
 }
 
 /* ------------------------------------------------------------------------ measuring */
 
-static double steps_per_operation(struct layout *layout)
+/* What the next replacements would cost Linux, without the frees' look-up. */
+static double walk_steps(struct layout *layout)
 {
-	const struct range_tree before = layout->tree;
-	uint64_t steps = 0, operations = 2000;
+	bool counted = layout->tree.count_steps;
+	uint64_t steps = 0, replacements = 1000;
 	layout->tree.count_steps = true;
-	for (uint64_t i = 0; i < operations; i += 2) {
-		replace_in_tree(layout, 2);
+	for (uint64_t i = 0; i < replacements; i++) {
+		replace_in_tree(layout, 1);
 		steps += layout->tree.steps;
 	}
-	layout->tree.count_steps = before.count_steps;
-	return (double)steps / (double)operations;
+	layout->tree.count_steps = counted;
+	return (double)steps / (double)replacements;
 }
 
-static void replace_in_walk(struct layout *layout, size_t operations)
+static size_t walks_in(double steps, size_t replacements)
 {
-	for (size_t i = 0; i < operations; i += 2) {
-		size_t victim = random_below(&layout->seed_walk, layout->count);
-		linear_free(&layout->walk, layout->nodes[victim]);
-		layout->nodes[victim] = linear_alloc(&layout->walk, PAGES, LIMIT, true);
-		must(layout->nodes[victim] != NULL, "an allocation of the walk failed");
-	}
-}
-
-/* The walk catches up with the tree: from one state, both do the same. */
-static void require_same_addresses(struct layout *layout, size_t operations)
-{
-	replace_in_walk(layout, operations);
-	replace_in_tree(layout, operations);
-	for (size_t i = 0; i < layout->count; i++)
-		must(layout->lo[i] == layout->nodes[i]->lo, "tree and walk differ");
-}
-
-static void measure(struct layout *layout, int rounds, size_t operations)
-{
-	double steps = steps_per_operation(layout);
-	linear_fini(&layout->walk);
-	same_for_the_walk(layout);
-	layout->seed_walk = layout->seed_tree;
-	size_t walked = (size_t)((double)WALK_STEPS_PER_ROUND / (steps + 1)) & ~(size_t)1;
-	walked = walked < 2 ? 2 : walked > operations ? operations : walked;
-	require_same_addresses(layout, walked);
-	for (int round = 0; round < rounds; round++) {
-		double began = now_ns();
-		replace_in_tree(layout, operations);
-		double then = now_ns();
-		replace_in_walk(layout, walked);
-		double ended = now_ns();
-		report(layout->name, "iova", (then - began) / (double)operations);
-		report(layout->name, "linear walk", (ended - then) / (double)walked);
-	}
-	report(layout->name, "steps an operation", steps);
+	double walks = WALK_STEPS_PER_ROUND / (steps + 1);
+	return walks < 1 ? 1 : walks < (double)replacements ? (size_t)walks : replacements;
 }
 
 static void report_memory(const struct layout *layout)
@@ -174,84 +215,113 @@ static void report_memory(const struct layout *layout)
 	report(layout->name, "bytes a range", (double)index_bytes(&layout->tree.index) / ranges);
 }
 
+static void measure(struct layout *layout, const struct options *options)
+{
+	size_t replacements = options->operations / 2;
+	double steps = walk_steps(layout);
+	size_t walks = walks_in(steps, replacements);
+	if (options->walk)
+		require_same_addresses(layout, walks);
+	for (int round = 0; round < options->rounds; round++) {
+		double ours = replace_in_tree(layout, replacements);
+		report(layout->name, "iova", ours / (double)(2 * replacements));
+		if (!options->walk)
+			continue;
+		double linear = replace_in_walk(layout, walks);
+		report(layout->name, "linear walk", linear / (double)(2 * walks));
+	}
+	report(layout->name, "steps of a walk", steps);
+	report_memory(layout);
+}
+
 /* ---------------------------------------------------------------------- the adversary */
 
 /*
  * Every 128 pages a range that leaves a gap in which `pages` fit, but at no multiple of
  * 64. Room for an aligned one is below all of them only.
  */
-static void lay_out_unaligned(struct layout *layout, size_t gaps, uint64_t pages, bool steps)
+static void lay_out_unaligned(struct layout *layout, uint64_t pages, const struct options *options)
 {
 	struct iova_range unused;
-	start(layout, pages == PAGES ? "unaligned 64" : "unaligned 48", gaps, steps);
-	for (uint64_t i = 1; i <= gaps + 1; i++) {
+	start(layout, pages == PAGES ? "unaligned 64" : "unaligned 48", options);
+	for (uint64_t i = 1; i <= options->live + 1; i++) {
 		uint64_t last = D32 + 128 * i, first = last - 128 + 64 + pages - 1;
 		must(tree_reserve(&layout->tree, first, last, &unused) == IOVA_OK, "no range");
 	}
-	must(linear_copy(&layout->walk, &layout->tree, 1, 3), "no memory");
 }
 
-static void search_from_the_top_in_tree(struct layout *layout, uint64_t pages, uint64_t limit,
-					uint64_t *found)
+static double search_tree_from_the_top(struct range_tree *tree, uint64_t pages, uint64_t limit,
+				       size_t times)
 {
-	struct iova_range range;
-	layout->tree.near = (struct iova_range){ ANCHOR_PFN, ANCHOR_PFN };
-	must(tree_alloc(&layout->tree, pages, limit, true, &range) == IOVA_OK, "no room");
-	*found = range.lo;
-	tree_give(&layout->tree, range.lo);
+	double began = now_ns();
+	for (size_t i = 0; i < times; i++) {
+		struct iova_range range;
+		tree->near = (struct iova_range){ ANCHOR_PFN, ANCHOR_PFN };
+		must(tree_alloc(tree, pages, limit, true, &range) == IOVA_OK, "no room");
+		must(range.lo < D32 + 128, "not below all gaps");
+		tree_give(tree, range.lo);
+	}
+	return now_ns() - began;
 }
 
-static void search_from_the_top_in_walk(struct layout *layout, uint64_t pages, uint64_t limit,
-					uint64_t *found)
+static double search_walk_from_the_top(struct linear_walk *walk, uint64_t pages, uint64_t limit,
+				       size_t times)
 {
-	layout->walk.near = &layout->walk.anchor;
-	struct linear_node *node = linear_alloc(&layout->walk, pages, limit, true);
-	must(node != NULL, "no room for the walk");
-	*found = node->lo;
-	linear_free(&layout->walk, node);
+	double began = now_ns();
+	for (size_t i = 0; i < times; i++) {
+		walk->near = &walk->anchor;
+		struct linear_node *node = linear_alloc(walk, pages, limit, true);
+		must(node && node->lo < D32 + 128, "not below all gaps");
+		linear_free(walk, node);
+	}
+	return now_ns() - began;
 }
 
-static void measure_unaligned(size_t gaps, uint64_t pages, int rounds, size_t operations,
-			      bool steps)
+static void measure_unaligned(uint64_t pages, const struct options *options)
 {
 	struct layout layout;
-	lay_out_unaligned(&layout, gaps, pages, steps);
-	uint64_t limit = D32 + 128 * (gaps + 1) - 1;
-	size_t walked = WALK_STEPS_PER_ROUND / (gaps + 1) + 1;
-	for (int round = 0; round < rounds; round++) {
-		uint64_t in_tree = 0, in_walk = 0;
-		double began = now_ns();
-		for (size_t i = 0; i < operations; i += 2)
-			search_from_the_top_in_tree(&layout, pages, limit, &in_tree);
-		double then = now_ns();
-		for (size_t i = 0; i < walked; i++)
-			search_from_the_top_in_walk(&layout, pages, limit, &in_walk);
-		double ended = now_ns();
-		must(in_tree == in_walk && in_tree < D32 + 128, "tree and walk differ");
-		report(layout.name, "iova", (then - began) / (double)operations);
-		report(layout.name, "linear walk", (ended - then) / (double)walked / 2);
+	lay_out_unaligned(&layout, pages, options);
+	copy_to_walk(&layout);
+	uint64_t limit = D32 + 128 * (options->live + 1) - 1;
+	size_t times = options->operations / 2;
+	size_t walks = walks_in((double)options->live, times);
+	for (int round = 0; round < options->rounds; round++) {
+		double ours = search_tree_from_the_top(&layout.tree, pages, limit, times);
+		report(layout.name, "iova", ours / (double)(2 * times));
+		if (!options->walk)
+			continue;
+		double linear = search_walk_from_the_top(&layout.walk, pages, limit, walks);
+		report(layout.name, "linear walk", linear / (double)(2 * walks));
 	}
 	finish(&layout);
 }
 
+static struct options read_options(int count, char **arguments)
+{
+	struct options options = { 0 };
+	must(count >= 4, "usage: bench_tree LIVE ROUNDS OPERATIONS [walk] [steps]");
+	options.live = (size_t)atoll(arguments[1]);
+	options.rounds = atoi(arguments[2]);
+	options.operations = (size_t)atoll(arguments[3]);
+	for (int i = 4; i < count; i++) {
+		options.walk = options.walk || strcmp(arguments[i], "walk") == 0;
+		options.steps = options.steps || strcmp(arguments[i], "steps") == 0;
+	}
+	must(options.live >= 2 * BATCH, "at least 512 live ranges are wanted");
+	return options;
+}
+
 int main(int count, char **arguments)
 {
-	must(count == 4 || (count == 5 && strcmp(arguments[4], "steps") == 0),
-	     "usage: bench_tree LIVE ROUNDS OPERATIONS [steps]");
-	size_t live = (size_t)atoll(arguments[1]), operations = (size_t)atoll(arguments[3]);
-	int rounds = atoi(arguments[2]);
-	bool steps = count == 5;
+	struct options options = read_options(count, arguments);
 	struct layout equal, mixed;
-
-	lay_out_equal(&equal, live, steps);
-	measure(&equal, rounds, operations);
-	report_memory(&equal);
+	lay_out_equal(&equal, &options);
+	measure(&equal, &options);
 	finish(&equal);
-	lay_out_mixed(&mixed, live, steps);
-	measure(&mixed, rounds, operations);
-	report_memory(&mixed);
+	lay_out_mixed(&mixed, &options);
+	measure(&mixed, &options);
 	finish(&mixed);
-	measure_unaligned(live, PAGES, rounds, operations, steps);
-	measure_unaligned(live, 48, rounds, operations, steps);
+	measure_unaligned(PAGES, &options);
+	measure_unaligned(48, &options);
 	return 0;
 }

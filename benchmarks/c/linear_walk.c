@@ -2,7 +2,6 @@
 #include "linear_walk.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "bench.h"
 
@@ -131,14 +130,18 @@ bool linear_copy(struct linear_walk *walk, const struct range_tree *tree, size_t
 				      .give_up = tree->give_up,
 				      .anchor = { ANCHOR_PFN, ANCHOR_PFN, NULL, NULL } };
 	walk->nodes = malloc(count * sizeof(*walk->nodes));
-	if (!walk->nodes)
+	walk->sorted = malloc(count * sizeof(*walk->sorted));
+	if (!walk->nodes || !walk->sorted)
 		return false;
 	shuffle_unused(walk, count, seed);
 	walk->near = walk->near32 = &walk->anchor;
 	struct linear_node *above = &walk->anchor;
+	walk->sorted_count = tree->index.count - 1;
+	size_t at = walk->sorted_count;
 	index_seek(&tree->index, ANCHOR_PFN, &path);
 	while (index_previous(&tree->index, &path)) {
 		above = link_below(walk, above, index_range(&path));
+		walk->sorted[--at] = above;
 		if (above->hi == tree->near.hi)
 			walk->near = above;
 		if (above->hi == tree->near32.hi)
@@ -150,31 +153,22 @@ bool linear_copy(struct linear_walk *walk, const struct range_tree *tree, size_t
 void linear_fini(struct linear_walk *walk)
 {
 	free(walk->nodes);
+	free(walk->sorted);
+	walk->nodes = NULL;
+	walk->sorted = NULL;
 }
 
 static int by_lo(const void *a, const void *b)
 {
-	const struct linear_node *const *x = a, *const *y = b;
-	return ((*x)->lo > (*y)->lo) - ((*x)->lo < (*y)->lo);
+	const struct linear_node *x = a, *const *y = b;
+	return (x->lo > (*y)->lo) - (x->lo < (*y)->lo);
 }
 
-void linear_nodes_by_lo(const struct linear_walk *walk, const uint64_t *lo, size_t count,
-			struct linear_node **nodes)
+struct linear_node *linear_find(const struct linear_walk *walk, uint64_t lo)
 {
-	size_t all = 0;
-	for (const struct linear_node *n = walk->anchor.below; n; n = n->below)
-		all++;
-	struct linear_node **sorted = malloc((all + 1) * sizeof(*sorted));
-	must(sorted != NULL, "no memory");
-	size_t at = all;
-	for (struct linear_node *n = walk->anchor.below; n; n = n->below)
-		sorted[--at] = n;
-	for (size_t i = 0; i < count; i++) {
-		struct linear_node key = { .lo = lo[i] }, *wanted = &key;
-		struct linear_node **found =
-			bsearch(&wanted, sorted, all, sizeof(*sorted), by_lo);
-		must(found != NULL, "a live range is not in the tree");
-		nodes[i] = *found;
-	}
-	free(sorted);
+	struct linear_node key = { .lo = lo };
+	struct linear_node **found =
+		bsearch(&key, walk->sorted, walk->sorted_count, sizeof(*walk->sorted), by_lo);
+	must(found != NULL, "a live range is not in the tree");
+	return *found;
 }

@@ -21,6 +21,8 @@ struct linear_walk {
 	struct linear_node anchor;
 	struct linear_node *near, *near32;
 	struct linear_node *nodes, *unused;
+	struct linear_node **sorted; /* as copied, rising; for setting up */
+	size_t sorted_count;
 	uint64_t start, d32, give_up;
 };
 
@@ -36,8 +38,7 @@ void linear_fini(struct linear_walk *walk);
 struct linear_node *linear_alloc(struct linear_walk *walk, uint64_t size, uint64_t limit,
 				 bool align);
 void linear_free(struct linear_walk *walk, struct linear_node *node);
-/* The node whose range begins at lo; walks from the bottom. For setting up. */
-void linear_nodes_by_lo(const struct linear_walk *walk, const uint64_t *lo, size_t count,
-			struct linear_node **nodes);
+/* A range by its first page; in O(log n) on a walk that was just copied. */
+struct linear_node *linear_find(const struct linear_walk *walk, uint64_t lo);
 
 #endif

@@ -193,6 +193,8 @@ cdef class Design:
 
     cdef set_value(self, int i, value):
         cdef const c.iova_param *param = &self.design.params[i]
+        if not isinstance(value, int):
+            raise ValueError(f"{self.name}: {param.name.decode()}={value} is not a whole number")
         automatic = param.automatic != NULL and value == AUTO
         if not automatic and not param.minimum <= value <= param.maximum:
             raise ValueError(f"{self.name}: {param.name.decode()}={value} is not within "

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -34,6 +35,7 @@ from iova.sources.convert import convert as convert_source
 NOT_EXACT = 1
 PARTLY_DONE = 3
 INTERRUPTED = 130
+NO_READER = 141
 
 #: Rows of the time series a design gets in a report.
 REPORT_SAMPLES = 800
@@ -324,14 +326,16 @@ def _stop(problem: object, status: int) -> int:
     return status
 
 
-def _close_output() -> NoReturn:
-    """Whoever read our output has gone; say nothing more."""
+def _without_reader() -> int:
+    """Whoever read our output has gone: say nothing more, end as if by SIGPIPE."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(0)
+    return NO_READER
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command; its exit status. Errors a user can act on are one line, no traceback."""
+    # Polars' handler has the kernel restart a read, so Ctrl-C would wait for the pipe to end.
+    signal.siginterrupt(signal.SIGINT, True)
     try:
         result = app(arguments, standalone_mode=False)
         sys.stdout.flush()
@@ -344,8 +348,8 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except IovaError as error:
         return _stop(error, error.exit_status)
-    except BrokenPipeError:
-        _close_output()
+    except (BrokenPipeError, SystemExit):  # the latter is what typer makes of the former
+        return _without_reader()
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         return _stop(f"{name}{error.strerror or error}", InputError.exit_status)

@@ -25,11 +25,11 @@ What each operation (:class:`Op`) uses, beside ``t``, ``cpu`` and ``domain``:
 ``flush_timer``  ``domain`` is null
 ================ =================================================================================
 
-Beside the columns of DESIGN there is ``n``: a number whose meaning the operation gives. ``alloc``
-and ``free`` have ``depot`` where it was recorded. ``flags`` is 0, not null, where none is set. A
-``t_end`` of null means that the return was not recorded; the ``pfn`` of such an ``alloc`` is not
-known. Slots are numbered over the whole trace. An ``alloc`` holds its slot from its own row to that
-of its ``free``, so rows executed in their order never share one.
+``n`` is a number whose meaning the operation gives. ``alloc`` and ``free`` have ``depot`` where it
+was recorded. ``flags`` is 0, not null, where none is set. A ``t_end`` of null means that the return
+was not recorded; the ``pfn`` of such an ``alloc`` is not known. Slots are numbered over the whole
+trace. An ``alloc`` holds its slot from its own row to that of its ``free``, so rows executed in
+their order never share one.
 
 The calls (codes below 16) are what a replay executes; the rest was seen inside the recorded system
 and is for ``verify`` and ``explain``.
@@ -156,10 +156,10 @@ _NEEDED: Final[dict[Op, tuple[str, ...]]] = {
     Op.MAKE_CACHES: ("domain",),
     Op.RESERVE: ("domain", "pfn", "last"),
     Op.ALLOC: ("domain", "size", "limit"),
-    Op.FREE: ("domain", "size", "pfn"),
+    Op.FREE: ("domain", "size"),
     Op.FLUSH_CACHES: ("domain",),
     Op.CPU_OFFLINE: ("domain", "n"),
-    Op.CPU_ONLINE: ("n",),
+    Op.CPU_ONLINE: ("domain", "n"),
     Op.DESTROY: ("domain",),
     Op.TREE_ALLOC: ("domain", "size", "limit"),
     Op.TREE_FREE: ("domain", "pfn"),
@@ -219,6 +219,10 @@ def problem_of(events: pl.DataFrame) -> str | None:
         ("has a null in t, cpu or op.", pl.any_horizontal(pl.col("t", "cpu", "op").is_null())),
         ("has an unknown operation.", ~pl.col("op").is_in([int(op) for op in Op])),
         ("lacks a value that its operation needs.", _lacks_a_value()),
+        (
+            "frees neither a page frame nor a slot.",
+            (pl.col("op") == int(Op.FREE)) & pl.col("pfn").is_null() & pl.col("slot").is_null(),
+        ),
         ("has a size of zero pages.", pl.col("size") == 0),
         ("has a range that ends before it starts.", pl.col("last") < pl.col("pfn")),
         ("returns before it was called.", pl.col("t_end") < pl.col("t")),

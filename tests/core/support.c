@@ -21,21 +21,21 @@ struct block_head {
 
 static bool is_refused(struct test_memory *memory, uint64_t *refuse_next)
 {
-	if (memory->paused)
-		return false;
-	if (++memory->questions == memory->refuse_at)
-		return true;
-	if (*refuse_next == 0)
-		return false;
-	--*refuse_next;
-	return true;
+	bool refused = ++memory->questions == memory->refuse_at;
+	if (!refused && *refuse_next > 0) {
+		--*refuse_next;
+		refused = true;
+	}
+	memory->refusals += refused;
+	return refused;
 }
 
 static void *allocate(void *context, enum iova_memory_kind kind, size_t size, size_t alignment)
 {
 	struct test_memory *memory = context;
 	CHECK(size > 0 && alignment <= HEAD_BYTES && (alignment & (alignment - 1)) == 0);
-	if (is_refused(memory, &memory->refuse_next[kind]))
+	bool asked = !memory->paused && !memory->kind_is_exempt[kind];
+	if (asked && is_refused(memory, &memory->refuse_next[kind]))
 		return NULL;
 	size_t padded = (size + HEAD_BYTES - 1) / HEAD_BYTES * HEAD_BYTES;
 	unsigned char *raw = aligned_alloc(HEAD_BYTES, HEAD_BYTES + padded + TAIL_BYTES);
@@ -50,14 +50,15 @@ static void *allocate(void *context, enum iova_memory_kind kind, size_t size, si
 static void release(void *context, enum iova_memory_kind kind, void *block, size_t size)
 {
 	struct test_memory *memory = context;
+	unsigned char tail[TAIL_BYTES];
+	memset(tail, TAIL, sizeof(tail));
 	CHECK(block != NULL);
 	unsigned char *raw = (unsigned char *)block - HEAD_BYTES;
 	struct block_head *head = (struct block_head *)(void *)raw;
 	CHECK_EQ(head->magic, MAGIC);
 	CHECK_EQ(head->size, size);
 	CHECK_EQ(head->kind, kind);
-	for (size_t i = 0; i < TAIL_BYTES; i++)
-		CHECK_EQ(raw[HEAD_BYTES + size + i], TAIL);
+	CHECK(memcmp(raw + HEAD_BYTES + size, tail, TAIL_BYTES) == 0);
 	CHECK(memory->blocks[kind] > 0);
 	memory->blocks[kind]--;
 	head->magic = 0;
@@ -68,7 +69,7 @@ static void release(void *context, enum iova_memory_kind kind, void *block, size
 static bool admit_range(void *context)
 {
 	struct test_memory *memory = context;
-	return !is_refused(memory, &memory->refuse_records);
+	return memory->paused || !is_refused(memory, &memory->refuse_records);
 }
 
 void test_memory_init(struct test_memory *memory)
@@ -91,13 +92,11 @@ uint64_t test_memory_held(const struct test_memory *memory)
 static void set_param(const struct iova_design *design, const struct param_setting *setting,
 		      uint64_t *params)
 {
-	for (uint32_t i = 0; i < design->param_count; i++) {
-		if (strcmp(design->params[i].name, setting->name) == 0) {
-			params[i] = setting->value;
-			return;
-		}
-	}
-	CHECK(!"the design has no such parameter");
+	uint32_t i = 0;
+	while (i < design->param_count && strcmp(design->params[i].name, setting->name) != 0)
+		i++;
+	CHECK(i < design->param_count); /* the design has such a parameter */
+	params[i] = setting->value;
 }
 
 struct iova_config config_of(struct test_memory *memory, const struct shape *shape,

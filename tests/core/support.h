@@ -27,11 +27,12 @@
 struct test_memory {
 	struct iova_memory table;
 	uint64_t blocks[IOVA_MEMORY_KINDS]; /* held now */
-	uint64_t questions;
+	uint64_t questions, refusals;
 	uint64_t refuse_at; /* this question is refused; 0: none */
 	uint64_t refuse_next[IOVA_MEMORY_KINDS]; /* so many of a kind are refused next */
 	uint64_t refuse_records;	 /* so many range records are refused next */
-	bool paused;			 /* nothing is counted or refused */
+	bool paused;			 /* nothing is numbered or refused */
+	bool kind_is_exempt[IOVA_MEMORY_KINDS]; /* neither are these */
 };
 
 void test_memory_init(struct test_memory *memory);

@@ -55,7 +55,7 @@ class Budget:
     """What a search may still spend."""
 
     repairs: int
-    executions: int = 10_000_000
+    executions: int = 6_000_000
 
 
 @dataclass
@@ -132,15 +132,15 @@ class _Search:
                 done[point] = 1
                 executed.append(point)
             else:
-                self._state.undo()
                 point = self._repair(point)
             point += 1
         moved = max((repair.moved for repair in self._repairs), default=0)
         return Order(executed, sorted(self._wrong), len(self._repairs), moved)
 
     def _repair(self, point: int) -> int:
-        """Do something about the failure of ``point``; the last point that is dealt with."""
-        if self._budget.repairs > 0 and len(self._wrong) < HOPELESS:
+        """Do something about ``point``, just executed in vain; the last point dealt with."""
+        if self._may_search():
+            self._state.undo()
             ways = self._ways(point)
             moved = next(ways, 0)
             if moved:
@@ -150,14 +150,21 @@ class _Search:
             earlier = self._reconsider(point)
             if earlier is not None:
                 return earlier
-        if self._stuck.point > point:
+            point = self._stuck.point
+            self._state.execute(point)
+        elif self._stuck.point > point:
+            self._state.undo()
             self._return_to_stuck()
             point = self._stuck.point
-        self._state.execute(point)
+            self._state.execute(point)
         self._commit([point])
         self._wrong.add(point)
         self._settled = len(self._repairs)
         return point
+
+    def _may_search(self) -> bool:
+        budget = self._budget
+        return budget.repairs > 0 and budget.executions > 0 and len(self._wrong) < HOPELESS
 
     # Ways to repair a failure. Each carries out one way after another, and takes it back when it
     # is asked for the next one; with the last one gone everything is as it was.

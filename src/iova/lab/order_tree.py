@@ -8,14 +8,10 @@ search's budget.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from iova._core import RawDomain
 from iova.lab.order import Budget
 from iova.lab.points import ANYTHING, FAILED, INSERT, REMOVE, RESERVE, Drain, TreeChain
-
-#: Steps of a tree that take as long as one of a cache, which is not in C.
-_STEPS_PER_EXECUTION: Final = 4
 
 
 class TreeState:
@@ -61,7 +57,7 @@ class TreeState:
         self._tree.destroy()
 
     def _rebuild(self) -> None:
-        self._budget.executions -= len(self._steps) // _STEPS_PER_EXECUTION
+        self._budget.executions -= len(self._steps)
         self._tree.destroy()
         self._tree = self._make()
         for point in self._steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -225,9 +226,20 @@ def replay(
             core.feed(piece)
         except _core.ReplayError as error:
             raise IovaError(f"call {error.row} of the trace: {error.problem}") from error
+        except Exception as error:
+            if design.policy_class is None:
+                raise
+            raise IovaError(f"design {design.label}: {_told_of(error)}") from error
         if progress:
             progress(min(first + CHUNK_ROWS, source.rows), source.rows)
     return _result(core, design, made, classes, len(source.domains))
+
+
+def _told_of(error: Exception) -> str:
+    """What a policy raised, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"look() raised {type(error).__name__}: {error}{where}"
 
 
 def _map_window(source: ReplayInput) -> tuple[int, int]:

@@ -28,6 +28,8 @@ from iova.lab.points import (
 )
 
 _LARGEST_CACHED: Final = 1 << (CACHED_CLASSES - 1)
+#: Calls that may be nested on a CPU.
+_DEEPEST: Final = 64
 _MAGAZINES_OF_A_CPU: Final = 2 * CACHED_CLASSES
 
 
@@ -124,8 +126,7 @@ class Ties:
                 handler(row)
         for waiting in self._waiting.values():
             for alloc in waiting:
-                if alloc.t_end is not None:
-                    self._insert(alloc, alloc.t, alloc.t_end, align=not alloc.flags & Flag.RAW)
+                self._insert_somewhere(alloc)
         self._settle_drains()
 
     # Into the tree
@@ -138,11 +139,23 @@ class Ties:
 
     def _alloc(self, row: _Row) -> None:
         if row.size and row.limit is not None:
-            self._waiting.setdefault(row.cpu, []).append(row)
+            self._waiting_at(row).append(row)
+
+    def _waiting_at(self, row: _Row) -> list[_Row]:
+        """Allocations that wait on the CPU of ``row``, without those that returned before it."""
+        waiting = self._waiting.setdefault(row.cpu, [])
+        while waiting and waiting[-1].t_end is not None and waiting[-1].t_end < row.t:
+            self._insert_somewhere(waiting.pop())
+        return waiting
+
+    def _insert_somewhere(self, alloc: _Row) -> None:
+        """An allocation past the cache whose tree allocation was not seen."""
+        if alloc.t_end is not None:
+            self._insert(alloc, alloc.t, alloc.t_end, align=not alloc.flags & Flag.RAW)
 
     def _tree_alloc(self, row: _Row) -> None:
-        waiting = self._waiting.get(row.cpu, [])
-        for index in range(len(waiting) - 1, -1, -1):
+        waiting = self._waiting_at(row)
+        for index in range(len(waiting) - 1, max(-1, len(waiting) - 1 - _DEEPEST), -1):
             alloc = waiting[index]
             ends = FOREVER if alloc.t_end is None else alloc.t_end
             if row.size == alloc.wants() and row.t <= ends:

@@ -200,11 +200,13 @@ def _line_chart(
     if len(columns) > 1:
         encodings["strokeDash"] = alt.StrokeDash("what:N").title("pages")
     chart = (
-        alt.Chart(alt.Data(values=long.to_dicts()))
+        alt.Chart(alt.Data(values=[]))
         .mark_line(interpolate="step-after", strokeWidth=1.5, point=False)
         .encode(**encodings)
         .properties(width="container", height=260)
         .add_params(zoom, shown)
     )
     spec: dict[str, Any] = chart.to_dict()
+    # Put in afterwards: Altair would hold each row against Vega-Lite's schema.
+    spec["data"] = {"values": long.to_dicts()}
     return spec

@@ -101,6 +101,8 @@ static inline bool read_decimal(const char **at, uint64_t *value)
     }
     const unsigned digits = decimal8(peek8(p), &part);
     uint64_t sum = part;
+    if (digits == 0)
+        return false;
     p += digits;
     for (; digits == 8 && is_digit(*p); p++) {
         const uint64_t digit = (uint64_t)(*p - '0');
@@ -110,7 +112,7 @@ static inline bool read_decimal(const char **at, uint64_t *value)
     }
     *value = sum;
     *at = p;
-    return digits != 0;
+    return true;
 }
 
 /* The same for hexadecimal digits, without the 0x. */
@@ -128,10 +130,11 @@ static inline bool read_hex(const char **at, uint64_t *value)
         sum = sum << (4 * digits) | part;
         p += digits;
     }
-    const bool any = p != *at;
+    if (p == *at)
+        return false;
     *value = sum;
     *at = p;
-    return any;
+    return true;
 }
 
 /* Decimal, or hexadecimal after 0x. */

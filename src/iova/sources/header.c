@@ -7,19 +7,6 @@ static bool is_flag(char c)
     return is_identifier(c) || c == '.' || c == '#';
 }
 
-/* The first colon, or the end. */
-static const char *find_colon(const char *p, const struct cursor *c)
-{
-    while (p < c->end) {
-        const uint64_t x = peek8(p) ^ EACH_BYTE(':');
-        const unsigned before = bytes_before((x - EACH_BYTE(1)) & ~x & EACH_BYTE(0x80));
-        p += before;
-        if (before < 8)
-            break;
-    }
-    return p < c->end ? p : c->end;
-}
-
 /* ---------------------------------------------------------------- task */
 
 /* What stands before the spaces before the bracket, without a thread group in parentheses. */
@@ -88,6 +75,32 @@ static const char *read_fraction(const char *p, int64_t *ns)
     return p;
 }
 
+/* A time in the second of the line before, with six decimals: the usual case. */
+static bool read_time_of_same_second(const char **at, const struct cursor *c)
+{
+    const struct line_memory *m = c->memory;
+    const char *p = *at + m->second.len;
+    uint32_t value;
+
+    if (!m->second.len || (peek8(*at) & m->second.mask) != m->second.word)
+        return false;
+    if (decimal8(peek8(p), &value) != 6 || p[6] != ':' || p[7] != ' ')
+        return false;
+    c->record->t = m->second.ns + (int64_t)value * 1000;
+    *at = p + 7;
+    return true;
+}
+
+static void remember_second(const struct cursor *c, const char *time, size_t len, int64_t ns)
+{
+    if (len > 8)
+        return;
+    c->memory->second.len = (uint8_t)len;
+    c->memory->second.mask = len == 8 ? UINT64_MAX : (1ULL << (8 * len)) - 1;
+    c->memory->second.word = peek8(time) & c->memory->second.mask;
+    c->memory->second.ns = ns;
+}
+
 /* `digits.digits: ` at *at. */
 static enum time_kind read_time(const char **at, const struct cursor *c)
 {
@@ -96,9 +109,14 @@ static enum time_kind read_time(const char **at, const struct cursor *c)
 
     if (!is_digit(*p))
         return TIME_NONE;
+    if (read_time_of_same_second(at, c))
+        return TIME_SECONDS;
     p = read_seconds(p, &seconds);
-    if (*p == '.')
+    if (*p == '.') {
+        if (seconds >= 0)
+            remember_second(c, *at, (size_t)(p + 1 - *at), seconds);
         p = read_fraction(p + 1, &fraction);
+    }
     if (c->end - p < 2 || p[0] != ':' || p[1] != ' ')
         return TIME_NONE;
     const bool too_long_for_a_name = p - *at >= 4;
@@ -136,20 +154,28 @@ static const char *read_flags_and_time(const char *p, const struct cursor *c, st
     return h->time_kind == TIME_NONE ? NULL : skip_spaces(p);
 }
 
-/* `identifier:`, then a space or the end; the event it names, if we know it. */
+/* `identifier:` of an event that is not ours: its colon, or NULL. */
+static const char *end_of_other_name(const char *p, const struct cursor *c)
+{
+    const char *name = p;
+
+    while (p < c->end && is_identifier(*p))
+        p++;
+    return p > name && p < c->end && *p == ':' ? p : NULL;
+}
+
+/* A name and its colon, then a space or the end. */
 static bool read_name(const char *p, const struct cursor *c, struct header *h)
 {
+    const int event = vocabulary_find(&c->memory->keys, p, c->end);
+
+    c->result->event = event;
     h->name = p;
-    h->name_end = find_colon(p, c);
-    if (h->name_end == c->end || p == h->name_end || (h->name_end + 1 < c->end && h->name_end[1] != ' '))
+    h->name_end = event >= 0 ? p + vocabulary[event].name_len : end_of_other_name(p, c);
+    if (!h->name_end || (h->name_end + 1 < c->end && h->name_end[1] != ' '))
         return false;
     h->payload = skip_spaces(h->name_end + 1);
-    c->result->event = vocabulary_find(p, (size_t)(h->name_end - p));
-    if (c->result->event >= 0)
-        return true;
-    while (p < h->name_end && is_identifier(*p))
-        p++;
-    return p == h->name_end;
+    return true;
 }
 
 static bool header_at(const char *bracket, const struct cursor *c, struct header *h)

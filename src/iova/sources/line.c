@@ -267,6 +267,12 @@ static bool read_payload(const struct cursor *c, const struct event *event, cons
     return true;
 }
 
+void line_prepare(struct line_memory *memory)
+{
+    memset(memory, 0, sizeof(*memory));
+    vocabulary_prepare(&memory->keys);
+}
+
 void line_parse(struct line_memory *memory, const char *text, const char *end, struct record *record,
                 struct line_result *result)
 {

@@ -47,12 +47,14 @@ struct line_result {
 };
 
 /* What lines repeat: remembered as text, so that the next line with the very same text needs no parsing there. It
- * changes how fast a line is read and never what is read. All zeros is an empty memory.
+ * changes how fast a line is read and never what is read.
  *
  * The task: everything up to the time. Whether a header starts at an earlier bracket is decided by this text alone, as
  * such a header would have to end before the task's `-`.
+ * The second: the digits of the time up to the point.
  * The probe: `(address)`, and the first field if that is the domain. */
 struct line_memory {
+    struct vocabulary_keys keys;
     struct {
         uint32_t pid;
         uint16_t cpu;
@@ -60,12 +62,21 @@ struct line_memory {
         char text[64];
     } task;
     struct {
+        uint64_t word;
+        uint64_t mask;
+        int64_t ns;
+        uint8_t len; /* with the point; 0: none */
+    } second;
+    struct {
         uint64_t iovad;
         uint8_t len;
         bool has_iovad;
         char text[96];
     } probe[VOCABULARY_EVENTS];
 };
+
+/* An empty memory. */
+void line_prepare(struct line_memory *memory);
 
 /* Parses text..end, without its line end. TEXT_SLACK bytes from `end` on must be readable, the first of them a line
  * end (digits.h). `record->line` is left to the caller. */

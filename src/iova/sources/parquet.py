@@ -27,16 +27,19 @@ from iova.sources.pieces import Input
 
 METADATA_KEY: Final = "iova.trace"
 
-#: Rows of a group: what a reader holds at once, about 5 MB.
-ROW_GROUP: Final = 1 << 18
+#: Rows of a group, about 10 MB in memory.
+ROW_GROUP: Final = 1 << 17
 #: No trace packs more rows into a byte of Parquet; a file that says so is made to fill memory.
 MAX_ROWS_PER_BYTE: Final = 64
 MAX_DOMAINS: Final = 1 << 16
 MAX_CPUS: Final = 8192
+MAX_GRANULE: Final = 1 << 16
 
 
 def write_parquet(trace: Trace, out: str | Path) -> None:
     """Write a trace, compressed with zstd, under a temporary name that is then renamed.
+
+    Whoever reads a trace reads all of it, so there are no statistics of its pages.
 
     Raises:
         InputError: the file cannot be written.
@@ -47,7 +50,12 @@ def write_parquet(trace: Trace, out: str | Path) -> None:
     try:
         with temporary.open("xb") as file:
             trace.events.write_parquet(
-                file, compression="zstd", row_group_size=ROW_GROUP, metadata=metadata
+                file,
+                compression="zstd",
+                compression_level=1,
+                statistics=False,
+                row_group_size=ROW_GROUP,
+                metadata=metadata,
             )
         temporary.replace(path)
     except OSError as error:
@@ -112,9 +120,22 @@ def _info_of(text: str | None, source: str) -> TraceInfo:
     for cpus in (info.cpus_possible, info.cpus_online):
         if cpus is not None and not 0 < cpus <= MAX_CPUS:
             raise InputError(source, f"says it has {cpus} CPUs; at most {MAX_CPUS} are possible.")
+    for known in info.domains:
+        if not _is_possible(known):
+            raise InputError(source, "has a domain with a bad granule or start, or a bad number.")
     if info.lost_events < 0 or info.malformed_lines < 0:
         raise InputError(source, "counts fewer than no events as lost or malformed.")
     return info
+
+
+def _is_possible(domain: DomainInfo) -> bool:
+    granule = domain.granule
+    return (
+        0 <= domain.domain < MAX_DOMAINS
+        and 0 < granule <= MAX_GRANULE
+        and granule & (granule - 1) == 0
+        and 0 <= domain.start < 1 << 64
+    )
 
 
 #: How the types of the two dataclasses' fields look in JSON.

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final, Protocol, cast
 
 import zstandard
 
@@ -21,14 +21,26 @@ from iova.sources.report import Progress
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 PARQUET_MAGIC: Final = b"PAR1"
 
-#: Bytes of text read at once.
-TEXT_PIECE: Final = 1 << 20
+#: Bytes of text read at once; so much stays in a core's cache.
+TEXT_PIECE: Final = 1 << 18
+#: Bytes after which progress is told.
+TOLD_EVERY: Final = 1 << 20
 #: Bytes of compressed input at once: 4 bytes can stand for 128 KiB, so this for 32 MiB at most.
 ZSTD_PIECE: Final = 1 << 10
 #: The largest window a compressor may have used.
 MAX_WINDOW: Final = 1 << 27
 
 STANDARD_INPUT: Final = "-"
+
+
+class ByteSource(Protocol):
+    """What is needed of an open file."""
+
+    def read(self) -> bytes:
+        """Everything that is left."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """As many bytes as there are, up to the buffer's length."""
 
 
 class DamagedError(Exception):
@@ -43,9 +55,10 @@ class Input:
         start: its first bytes, at most four.
     """
 
-    def __init__(self, name: str, file: BinaryIO, size: int | None) -> None:
+    def __init__(self, name: str, file: ByteSource, size: int | None) -> None:
         self.name = name
-        self.start = _read_fully(file, len(ZSTD_MAGIC))
+        start = memoryview(bytearray(len(ZSTD_MAGIC)))
+        self.start = bytes(start[: _fill(file, start)])
         self._file = file
         self._size = size
 
@@ -53,8 +66,8 @@ class Input:
         """Everything at once, in memory."""
         return io.BytesIO(self.start + self._file.read())
 
-    def text(self, progress: Progress | None) -> Iterator[bytes]:
-        """Yield the text, decompressed if it is zstd.
+    def text(self, progress: Progress | None) -> Iterator[memoryview]:
+        """Yield the text, decompressed if it is zstd. Each piece is good until the next.
 
         Raises:
             DamagedError: the compressed data cannot be read any further.
@@ -63,16 +76,18 @@ class Input:
             return _decompressed(self._raw(ZSTD_PIECE, progress))
         return self._raw(TEXT_PIECE, progress)
 
-    def _raw(self, length: int, progress: Progress | None) -> Iterator[bytes]:
+    def _raw(self, length: int, progress: Progress | None) -> Iterator[memoryview]:
+        buffer = memoryview(bytearray(length))
+        buffer[: len(self.start)] = self.start
+        filled = len(self.start)
         done = told = 0
-        piece = self.start + _read_fully(self._file, length - len(self.start))
-        while piece:
-            yield piece
-            done += len(piece)
-            if progress and done - told >= TEXT_PIECE:
+        while filled := filled + _fill(self._file, buffer[filled:]):
+            yield buffer[:filled]
+            done += filled
+            filled = 0
+            if progress and done - told >= TOLD_EVERY:
                 progress(done, self._size)
                 told = done
-            piece = _read_fully(self._file, length)
         if progress:
             progress(done, self._size)
 
@@ -86,7 +101,7 @@ def open_input(source: str) -> Iterator[Input]:
     """
     try:
         if source == STANDARD_INPUT:
-            yield Input(source, sys.stdin.buffer, None)
+            yield Input(source, cast(ByteSource, sys.stdin.buffer), None)
             return
         with Path(source).open("rb") as file:
             path = Path(source)
@@ -97,22 +112,21 @@ def open_input(source: str) -> Iterator[Input]:
         raise InputError(source, f"cannot be read: {error.strerror or error}.") from error
 
 
-def _read_fully(file: BinaryIO, length: int) -> bytes:
-    """``length`` bytes, or fewer at the end; a pipe may give them in parts."""
-    parts = []
-    while length > 0 and (part := file.read(length)):
-        parts.append(part)
-        length -= len(part)
-    return b"".join(parts)
+def _fill(file: ByteSource, buffer: memoryview) -> int:
+    """Fill the buffer, or less at the end; a pipe may give it in parts."""
+    filled = 0
+    while filled < len(buffer) and (part := file.readinto(buffer[filled:])):
+        filled += part
+    return filled
 
 
-def _decompressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _decompressed(pieces: Iterator[memoryview]) -> Iterator[memoryview]:
     decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
     frame = decompressor.decompressobj()
     begun = False
     try:
         for piece in pieces:
-            rest = piece
+            rest: bytes | memoryview = piece
             while rest:
                 if frame.eof:
                     frame = decompressor.decompressobj()
@@ -120,7 +134,7 @@ def _decompressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
                 rest = frame.unused_data if frame.eof else b""
                 begun = not frame.eof
                 if text:
-                    yield text
+                    yield memoryview(text)
     except zstandard.ZstdError as error:
         raise DamagedError(f"the compressed data is damaged from here on ({error})") from error
     if begun:

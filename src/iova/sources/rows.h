@@ -53,7 +53,10 @@ enum op {
 /* As events.Flag. */
 enum op_flag { FLAG_FLUSH_RETRY = 2, FLAG_ALIGN = 8, FLAG_REACHED_TREE = 16 };
 
-enum { ROWS_PER_BLOCK = 1 << 15 };
+/* A multiple of 64. Tests build with a small one. */
+#ifndef ROWS_PER_BLOCK
+#define ROWS_PER_BLOCK 32768
+#endif
 
 struct row_block {
     int64_t t[ROWS_PER_BLOCK];

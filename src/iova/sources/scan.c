@@ -88,14 +88,17 @@ static void saw_cpus(struct scanner *s, uint64_t cpus)
         s->counts.header_cpus = cpus;
 }
 
-/* `# entries-in-buffer/entries-written: 5/7   #P:4` */
+/* `# entries-in-buffer/entries-written: 5/7   #P:4`; numbers that cannot be read may hide a loss. */
 static void read_comment(struct scanner *s, const char *p, const char *end)
 {
     uint64_t kept, written, cpus;
 
-    if (!starts_with(&p, end, "# entries-in-buffer/entries-written: ") || !read_decimal(&p, &kept) ||
-        !starts_with(&p, end, "/") || !read_decimal(&p, &written))
+    if (!starts_with(&p, end, "# entries-in-buffer/entries-written: "))
         return;
+    if (!read_decimal(&p, &kept) || !starts_with(&p, end, "/") || !read_decimal(&p, &written)) {
+        add_lost(s, 1);
+        return;
+    }
     if (written > kept)
         add_lost(s, written - kept);
     p = skip_spaces(p);
@@ -366,6 +369,7 @@ struct scanner *scan_new(uint64_t seed)
         return NULL;
     s->sorted = true;
     s->last_t = INT64_MIN;
+    line_prepare(&s->memory);
     s->older = malloc(SCAN_WINDOW * sizeof(*s->older));
     s->newer = malloc(SCAN_WINDOW * sizeof(*s->newer));
     s->scratch = malloc(4 * SCAN_WINDOW * sizeof(*s->scratch));

@@ -7,7 +7,8 @@ struct open_call stack_remove(struct cpu_calls *cpu, int at)
     const struct open_call call = cpu->open[at];
 
     cpu->depth--;
-    memmove(&cpu->open[at], &cpu->open[at + 1], (size_t)(cpu->depth - at) * sizeof(cpu->open[0]));
+    if (at < cpu->depth)
+        memmove(&cpu->open[at], &cpu->open[at + 1], (size_t)(cpu->depth - at) * sizeof(cpu->open[0]));
     return call;
 }
 

@@ -83,7 +83,7 @@ def refuse_losses(source: str, lost: int, allow_lost: bool) -> None:
         )
 
 
-def _feed(scanner: Scanner, pieces: Iterable[bytes]) -> list[Malformed]:
+def _feed(scanner: Scanner, pieces: Iterable[memoryview]) -> list[Malformed]:
     """Feed it all; what is wrong with the input as a whole."""
     damage = []
     try:

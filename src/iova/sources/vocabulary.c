@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "digits.h"
+
 #define B(c, i) ((uint64_t)(unsigned char)(c) << (8 * (i)))
 #define KEY2(a, b) (B(a, 0) | B(b, 1)), 0xffffULL, 2
 #define KEY3(a, b, c) (B(a, 0) | B(b, 1) | B(c, 2)), 0xffffffULL, 3
@@ -31,67 +33,81 @@
 #define D(i) {KEY3('d', '0' + (i), '='), USE_D0 + (i)}
 #define DEPOTS D(0), D(1), D(2), D(3), D(4), D(5)
 
-enum { LONGEST_NAME = 18 };
-
 #define NO_FIELD {1, 0, 0, 0}
 #define NEEDS(use) (1 << USE_##use)
 #define NAMED(text) text, (uint8_t)(sizeof(text) - 1)
 
-/* By length of the name, within it the frequent first. Fields stand in the order in which the kernels print them. */
+/* The frequent first: the search is linear. Fields stand in the order in which the kernels print them. */
 const struct event vocabulary[VOCABULARY_EVENTS] = {
-    {NAMED("map"), KIND_IGNORED, PAYLOAD_NONE, 0, 0,
-     {NO_FIELD}},
     {NAMED("unmap"), KIND_UNMAP, PAYLOAD_UNMAP, 0, 0,
      {NO_FIELD}},
-    {NAMED("print"), KIND_IGNORED, PAYLOAD_NONE, 0, 0,
+    {NAMED("alloc_fast"), KIND_ALLOC, PAYLOAD_PROBE, 10, NEEDS(FLAG) | NEEDS(V0) | NEEDS(V1) | NEEDS(V2),
+     {{IOVAD, USE_V0}, {SIZE, USE_V1}, {LIMIT, USE_V2}, {FLUSH, USE_FLAG}, DEPOTS, NO_FIELD}},
+    {NAMED("alloc_fast_ret"), KIND_ALLOC_RET, PAYLOAD_PROBE, 3, NEEDS(V2),
+     {{IOVAD, USE_V0}, {SIZE, USE_V1}, {PFN, USE_V2}, NO_FIELD}},
+    {NAMED("free_fast"), KIND_FREE, PAYLOAD_PROBE, 9, NEEDS(V0) | NEEDS(V1) | NEEDS(V2),
+     {{IOVAD, USE_V0}, {PFN, USE_V2}, {SIZE, USE_V1}, DEPOTS, NO_FIELD}},
+    {NAMED("free_fast_ret"), KIND_FREE_RET, PAYLOAD_PROBE, 2, 0,
+     {{IOVAD, USE_V0}, {PFN, USE_V2}, NO_FIELD}},
+    {NAMED("map"), KIND_IGNORED, PAYLOAD_NONE, 0, 0,
      {NO_FIELD}},
+    {NAMED("tree_alloc"), KIND_TREE_ALLOC, PAYLOAD_PROBE, 4, NEEDS(FLAG) | NEEDS(V0) | NEEDS(V1) | NEEDS(V2),
+     {{IOVAD, USE_V0}, {SIZE, USE_V1}, {LIMIT, USE_V2}, {ALIGN, USE_FLAG}, NO_FIELD}},
+    {NAMED("tree_alloc_ret"), KIND_TREE_ALLOC_RET, PAYLOAD_PROBE, 4, 0,
+     {{IOVAD, USE_V0}, {IOVA, USE_V3}, {LO, USE_V1}, {HI, USE_V2}, NO_FIELD}},
+    {NAMED("tree_remove"), KIND_TREE_REMOVE, PAYLOAD_PROBE, 3, NEEDS(V0) | NEEDS(V1) | NEEDS(V2),
+     {{IOVAD, USE_V0}, {LO, USE_V1}, {HI, USE_V2}, NO_FIELD}},
+    {NAMED("fq_timeout"), KIND_FLUSH_TIMER, PAYLOAD_PROBE, 0, 0,
+     {NO_FIELD}},
+    {NAMED("tree_free"), KIND_TREE_FREE, PAYLOAD_PROBE, 2, NEEDS(V0) | NEEDS(V2),
+     {{IOVAD, USE_V0}, {PFN, USE_V2}, NO_FIELD}},
+    {NAMED("mag_free_pfns"), KIND_MAGAZINE_FREE, PAYLOAD_PROBE, 2, NEEDS(V0) | NEEDS(V1),
+     {{IOVAD, USE_V0}, {N, USE_V1}, NO_FIELD}},
+    {NAMED("depot_work"), KIND_DEPOT_WORK, PAYLOAD_PROBE, 3, NEEDS(V0) | NEEDS(V1) | NEEDS(V2),
+     {{WORK, USE_V1}, {IOVAD, USE_V0}, {DEPOT, USE_V2}, NO_FIELD}},
     {NAMED("b_resv"), KIND_RESERVE, PAYLOAD_PROBE, 3, NEEDS(V0) | NEEDS(V1) | NEEDS(V2),
      {{IOVAD, USE_V0}, {LO, USE_V1}, {HI, USE_V2}, NO_FIELD}},
     {NAMED("b_init"), KIND_INIT, PAYLOAD_PROBE, 3, NEEDS(V0) | NEEDS(V1) | NEEDS(V2),
      {{IOVAD, USE_V0}, {GRANULE, USE_V1}, {START, USE_V2}, NO_FIELD}},
-    {NAMED("free_fast"), KIND_FREE, PAYLOAD_PROBE, 9, NEEDS(V0) | NEEDS(V1) | NEEDS(V2),
-     {{IOVAD, USE_V0}, {PFN, USE_V2}, {SIZE, USE_V1}, DEPOTS, NO_FIELD}},
-    {NAMED("tree_free"), KIND_TREE_FREE, PAYLOAD_PROBE, 2, NEEDS(V0) | NEEDS(V2),
-     {{IOVAD, USE_V0}, {PFN, USE_V2}, NO_FIELD}},
-    {NAMED("alloc_fast"), KIND_ALLOC, PAYLOAD_PROBE, 10, NEEDS(FLAG) | NEEDS(V0) | NEEDS(V1) | NEEDS(V2),
-     {{IOVAD, USE_V0}, {SIZE, USE_V1}, {LIMIT, USE_V2}, {FLUSH, USE_FLAG}, DEPOTS, NO_FIELD}},
-    {NAMED("tree_alloc"), KIND_TREE_ALLOC, PAYLOAD_PROBE, 4, NEEDS(FLAG) | NEEDS(V0) | NEEDS(V1) | NEEDS(V2),
-     {{IOVAD, USE_V0}, {SIZE, USE_V1}, {LIMIT, USE_V2}, {ALIGN, USE_FLAG}, NO_FIELD}},
-    {NAMED("fq_timeout"), KIND_FLUSH_TIMER, PAYLOAD_PROBE, 0, 0,
-     {NO_FIELD}},
-    {NAMED("depot_work"), KIND_DEPOT_WORK, PAYLOAD_PROBE, 3, NEEDS(V0) | NEEDS(V1) | NEEDS(V2),
-     {{WORK, USE_V1}, {IOVAD, USE_V0}, {DEPOT, USE_V2}, NO_FIELD}},
     {NAMED("put_domain"), KIND_PUT_DOMAIN, PAYLOAD_PROBE, 1, NEEDS(V0),
      {{IOVAD, USE_V0}, NO_FIELD}},
-    {NAMED("cpuhp_dead"), KIND_CPU_DEAD, PAYLOAD_PROBE, 1, NEEDS(V1),
-     {{CPU, USE_V1}, NO_FIELD}},
-    {NAMED("tree_remove"), KIND_TREE_REMOVE, PAYLOAD_PROBE, 3, NEEDS(V0) | NEEDS(V1) | NEEDS(V2),
-     {{IOVAD, USE_V0}, {LO, USE_V1}, {HI, USE_V2}, NO_FIELD}},
-    {NAMED("free_fast_ret"), KIND_FREE_RET, PAYLOAD_PROBE, 2, 0,
-     {{IOVAD, USE_V0}, {PFN, USE_V2}, NO_FIELD}},
-    {NAMED("mag_free_pfns"), KIND_MAGAZINE_FREE, PAYLOAD_PROBE, 2, NEEDS(V0) | NEEDS(V1),
-     {{IOVAD, USE_V0}, {N, USE_V1}, NO_FIELD}},
-    {NAMED("alloc_fast_ret"), KIND_ALLOC_RET, PAYLOAD_PROBE, 3, NEEDS(V2),
-     {{IOVAD, USE_V0}, {SIZE, USE_V1}, {PFN, USE_V2}, NO_FIELD}},
-    {NAMED("tree_alloc_ret"), KIND_TREE_ALLOC_RET, PAYLOAD_PROBE, 4, 0,
-     {{IOVAD, USE_V0}, {IOVA, USE_V3}, {LO, USE_V1}, {HI, USE_V2}, NO_FIELD}},
     {NAMED("free_cpu_cached"), KIND_FREE_CPU, PAYLOAD_PROBE, 2, NEEDS(V0) | NEEDS(V1),
      {{CPU, USE_V1}, {IOVAD, USE_V0}, NO_FIELD}},
+    {NAMED("cpuhp_dead"), KIND_CPU_DEAD, PAYLOAD_PROBE, 1, NEEDS(V1),
+     {{CPU, USE_V1}, NO_FIELD}},
+    {NAMED("print"), KIND_IGNORED, PAYLOAD_NONE, 0, 0,
+     {NO_FIELD}},
     {NAMED("tracing_mark_write"), KIND_IGNORED, PAYLOAD_NONE, 0, 0,
      {NO_FIELD}},
 };
 
-/* Index of the first name of each length. */
-static const uint8_t first_of_length[LONGEST_NAME + 1] = {
-    [3] = 0, [5] = 1, [6] = 3, [9] = 5, [10] = 7, [11] = 13, [13] = 14, [14] = 16, [15] = 18, [18] = 19,
-};
-
-int vocabulary_find(const char *name, size_t len)
+/* Up to eight characters of a text, as peek8() would read them. */
+static uint64_t word_of(const char *text, size_t len)
 {
-    if (len > LONGEST_NAME)
-        return -1;
-    for (int i = first_of_length[len]; i < VOCABULARY_EVENTS && vocabulary[i].name_len == len; i++) {
-        if (vocabulary[i].name[0] == name[0] && memcmp(vocabulary[i].name, name, len) == 0)
+    char padded[TEXT_SLACK] = {0};
+
+    memcpy(padded, text, len < sizeof(padded) ? len : sizeof(padded));
+    return peek8(padded);
+}
+
+void vocabulary_prepare(struct vocabulary_keys *keys)
+{
+    for (int i = 0; i < VOCABULARY_EVENTS; i++) {
+        const size_t len = vocabulary[i].name_len;
+        keys->head[i] = word_of(vocabulary[i].name, len);
+        keys->mask[i] = len < 8 ? (1ULL << (8 * len)) - 1 : UINT64_MAX;
+    }
+}
+
+int vocabulary_find(const struct vocabulary_keys *keys, const char *p, const char *end)
+{
+    const uint64_t word = peek8(p);
+
+    for (int i = 0; i < VOCABULARY_EVENTS; i++) {
+        const size_t len = vocabulary[i].name_len;
+        if ((word & keys->mask[i]) != keys->head[i] || (size_t)(end - p) <= len || p[len] != ':')
+            continue;
+        if (len <= 8 || memcmp(p + 8, vocabulary[i].name + 8, len - 8) == 0)
             return i;
     }
     return -1;

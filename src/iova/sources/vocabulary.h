@@ -38,8 +38,16 @@ struct event {
 
 extern const struct event vocabulary[VOCABULARY_EVENTS];
 
-/* Index of the event of this name, or -1. */
-int vocabulary_find(const char *name, size_t len);
+/* The first characters of the names, as words, for the search. */
+struct vocabulary_keys {
+    uint64_t head[VOCABULARY_EVENTS];
+    uint64_t mask[VOCABULARY_EVENTS];
+};
+
+void vocabulary_prepare(struct vocabulary_keys *keys);
+
+/* Index of the event whose name, and then a colon, stand at p; or -1. */
+int vocabulary_find(const struct vocabulary_keys *keys, const char *p, const char *end);
 
 /* Index of the event that makes records of this kind. */
 int vocabulary_of_kind(unsigned kind);

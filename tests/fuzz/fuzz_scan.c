@@ -1,0 +1,107 @@
+/* Fuzz target of the importer's C scanner, for libFuzzer.
+ *
+ * The first byte of the input chooses where the rest is cut into pieces. Checked besides what the sanitizers see:
+ * every line is counted once, the rows are in order of time, and the pieces make no difference.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arrow.h"
+#include "scan.h"
+
+static void require(bool holds)
+{
+    if (!holds)
+        abort();
+}
+
+/* A piece of its own size on the heap, so that reading beyond it is seen. */
+static void feed_copy(struct scanner *scanner, const uint8_t *text, size_t len)
+{
+    char *copy = malloc(len ? len : 1);
+
+    require(copy != NULL);
+    if (len)
+        memcpy(copy, text, len);
+    require(scan_feed(scanner, copy, len));
+    free(copy);
+}
+
+static struct scanner *scan_in_pieces(const uint8_t *text, size_t len, size_t piece)
+{
+    struct scanner *scanner = scan_new(piece);
+
+    require(scanner != NULL);
+    for (size_t at = 0; at < len; at += piece)
+        feed_copy(scanner, text + at, len - at < piece ? len - at : piece);
+    require(scan_finish(scanner));
+    return scanner;
+}
+
+static void check_counts(const struct scan_counts *counts)
+{
+    uint64_t lines = counts->headers + counts->loss_lines + counts->unknown + counts->malformed;
+
+    for (int i = 0; i < VOCABULARY_EVENTS; i++)
+        lines += counts->events[i];
+    require(lines == counts->lines);
+}
+
+static void check_rows(const struct rows *rows)
+{
+    int64_t last = INT64_MIN;
+
+    for (uint64_t i = 0; i < rows->count; i++) {
+        const struct row_block *block = rows->blocks[i / ROWS_PER_BLOCK];
+        const size_t at = i % ROWS_PER_BLOCK;
+        require(block->t[at] >= last);
+        require(!(block->valid[at] & VALID(T_END)) || block->t_end[at] >= block->t[at]);
+        require(!(block->valid[at] & VALID(SLOT)) || block->slot[at] < rows->count);
+        last = block->t[at];
+    }
+}
+
+static void check_same(const struct scanner *a, const struct scanner *b)
+{
+    require(memcmp(&a->counts, &b->counts, sizeof(a->counts)) == 0);
+    require(memcmp(&a->calls.counts, &b->calls.counts, sizeof(a->calls.counts)) == 0);
+    require(a->problem_count == b->problem_count && a->calls.rows.count == b->calls.rows.count);
+    for (size_t i = 0; i < a->calls.rows.block_count; i++)
+        require(memcmp(a->calls.rows.blocks[i], b->calls.rows.blocks[i], sizeof(struct row_block)) == 0);
+}
+
+/* Takes the rows out and lets go of the batches in another order than they came. */
+static void drain(struct scanner *scanner)
+{
+    struct ArrowArrayStream stream;
+    struct ArrowSchema schema;
+    struct ArrowArray batch;
+
+    require(arrow_stream_of(&scanner->calls.rows, &stream));
+    require(stream.get_schema(&stream, &schema) == 0);
+    schema.release(&schema);
+    require(stream.get_next(&stream, &batch) == 0);
+    stream.release(&stream);
+    if (batch.release) {
+        struct ArrowArray column = *batch.children[COLUMN_DEPOT];
+        batch.children[COLUMN_DEPOT]->release = NULL;
+        batch.release(&batch);
+        column.release(&column);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    struct scanner *whole = scan_in_pieces(data + 1, size - 1, size);
+    struct scanner *pieces = scan_in_pieces(data + 1, size - 1, (size_t)data[0] + 1);
+    check_counts(&whole->counts);
+    check_rows(&whole->calls.rows);
+    check_same(whole, pieces);
+    drain(whole);
+    scan_free(whole);
+    scan_free(pieces);
+    return 0;
+}

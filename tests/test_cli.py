@@ -1,0 +1,254 @@
+"""The command: what it prints, its exit status, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from iova import _core
+from iova.sources.parquet import write_parquet
+from tables import alloc, filling_depot, free, trace_of
+
+DATA = Path(__file__).parent / "data"
+TRACE = DATA / "traces" / "small4-6.12.txt.zst"
+
+
+def iova(*arguments: object, status: int = 0, cwd: Path | None = None, stdin: bytes = b"") -> str:
+    """Run the command; its output, after its exit status was what it should be."""
+    done = subprocess.run(
+        [sys.executable, "-m", "iova", *map(str, arguments)],
+        capture_output=True,
+        cwd=cwd,
+        input=stdin,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    assert done.returncode == status, (done.stdout + done.stderr).decode()
+    return (done.stdout if status in (0, 1) else done.stderr).decode()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A small trace file."""
+    path = tmp_path / "small.parquet"
+    write_parquet(trace_of(*filling_depot(3)), path)
+    return path
+
+
+# ------------------------------------------------------------------------------- compare
+
+
+def test_compare_prints_one_row_a_design_within_80_columns() -> None:
+    lines = iova("compare", "burst8-6.12").splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    rows = [line.split() for line in lines if line.startswith(("linux", "unbounded"))]
+    assert [row[0] for row in rows] == ["linux-6.1", "unbounded", "linux-6.12", "linux-7.3"]
+    assert all(len(row) == 11 for row in rows)
+    assert "  waste   mean cached pages / peak live pages" in lines
+
+
+def test_compare_gives_json_with_the_same_designs(small: Path) -> None:
+    compared = json.loads(iova("compare", small, "--design", "linux-6.1,depot=1", "--json"))
+    (design,) = compared[0]["designs"]
+    assert design["design"] == "linux-6.1,depot=1"
+    assert design["depot_peak"] == 1
+    assert design["allocations"] == 127 * 4 + 1
+
+
+def test_compare_writes_a_page_and_leaves_nothing_else(small: Path) -> None:
+    page = small.parent / "out" / "report.html"
+    page.parent.mkdir()
+    output = iova("compare", small, small, "--html", page)
+    assert f"report: {page}" in output.replace("\n", "")
+    assert [path.name for path in page.parent.iterdir()] == ["report.html"]
+    assert page.stat().st_size < 3_000_000
+
+
+def test_compare_runs_a_user_s_design(small: Path) -> None:
+    (small.parent / "mine.py").write_text(
+        "from iova.designs import Decision\n"
+        "class Mine:\n"
+        "    def look(self, view):\n"
+        "        return Decision(release=1)\n"
+    )
+    output = iova("compare", small, "--design", "mine:Mine", cwd=small.parent)
+    assert "Mine" in output
+
+
+def test_a_user_s_design_that_raises_is_told_in_one_sentence(small: Path) -> None:
+    (small.parent / "broken.py").write_text(
+        "class Broken:\n    arm_delay_ns = 1\n    def look(self, view):\n        return 1 // 0\n"
+    )
+    told = iova("compare", small, "--design", "broken:Broken", cwd=small.parent, status=2)
+    assert "Broken" in told
+    assert "ZeroDivisionError" in told
+    assert "Traceback" not in told
+
+
+# --------------------------------------------------------------------- verify, convert, info
+
+
+def test_verify_of_a_trace_ends_in_the_verdict_and_is_the_same_for_its_parquet(
+    tmp_path: Path,
+) -> None:
+    parquet = tmp_path / "trace.parquet"
+    iova("convert", TRACE, parquet)
+    from_text, from_parquet = (iova("verify", path).splitlines()[-1] for path in (TRACE, parquet))
+    assert from_text == from_parquet
+    assert from_text.startswith("exact 12072 of 12072; by timestamps alone ")
+    assert from_text.endswith("state before the trace 0; unexplained 0")
+
+
+def test_verify_of_a_folder_ends_in_the_count_and_fails_on_a_difference(tmp_path: Path) -> None:
+    folder = tmp_path / "vectors"
+    folder.mkdir()
+    for name in ("s17_start_zero", "s19_edge_limits"):
+        for source in (DATA / "conformance").glob(f"{name}.*"):
+            (folder / source.name).write_bytes(source.read_bytes())
+    lines = iova("verify", folder).splitlines()
+    assert lines[-1] == "2 of 2 exact"
+    assert len(lines) == 3
+    shared = (folder / "s17_start_zero.csv.zst", folder / "s19_edge_limits.csv.zst")
+    shared[0].write_bytes(shared[1].read_bytes())
+    assert iova("verify", folder, status=1).splitlines()[-1] == "1 of 2 exact"
+
+
+def test_verify_under_the_wrong_design_says_no() -> None:
+    last = iova("verify", TRACE, "--design", "linux-6.1", status=1).splitlines()[-1]
+    assert not last.endswith("unexplained 0")
+    verdict = json.loads(iova("verify", TRACE, "--design", "linux-6.1", "--json", status=1))
+    assert verdict[0]["exact"] is False
+    assert verdict[0]["unexplained"] > 0
+
+
+def test_convert_reads_standard_input(tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    iova("convert", "-", out, stdin=TRACE.read_bytes())
+    assert json.loads(iova("info", out, "--json"))["allocs"] == 12072
+
+
+def test_convert_writes_the_good_rest_of_a_damaged_trace_and_exits_with_3(tmp_path: Path) -> None:
+    import zstandard
+
+    text = zstandard.ZstdDecompressor().stream_reader(TRACE.read_bytes()).read()
+    lines = text.split(b"\n")
+    lines[5000] = lines[5000][:90]
+    damaged, out = tmp_path / "damaged.txt", tmp_path / "out.parquet"
+    damaged.write_bytes(b"\n".join(lines))
+    iova("convert", damaged, out, status=3)
+    assert out.exists()
+    assert json.loads(iova("info", out, "--json"))["allocs"] >= 12071
+
+
+def test_info_tells_what_a_trace_holds() -> None:
+    output = iova("info", TRACE)
+    assert "6.12" in output
+    assert "12072" in output
+    assert "63.6 %" in output
+    assert all(len(line) <= 80 for line in output.splitlines())
+
+
+def test_list_names_designs_and_samples() -> None:
+    output = iova("list")
+    assert "threshold" in output
+    assert "burst8-6.12" in output
+    designs = json.loads(iova("list", "designs", "--json"))["designs"]
+    assert designs[0]["name"] == "linux-6.1"
+
+
+def test_the_version_is_the_library_s() -> None:
+    assert iova("--version") == f"iova {_core.VERSION}\n"
+
+
+# --------------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["compare", "absent"], "absent: "),
+        (["compare"], "Missing argument"),
+        (["frobnicate"], "No such command"),
+        (["compare", "burst8-6.12", "--design", "linux-9"], "built in: linux-6.1"),
+        (["compare", "burst8-6.12", "--domain", "77"], "its domains: 0, 1, 2, 3, 4, 5"),
+        (["compare", "burst8-6.12", "--html", "/no/such/folder/x.html"], "/no/such/folder"),
+        (["convert", "absent", "out.parquet"], "absent: "),
+        (["info", "."], "."),
+        (["list", "nothing"], "there are: designs, samples"),
+        (["verify", "absent"], "absent: "),
+    ],
+)
+def test_an_error_is_one_line_that_names_the_thing(
+    arguments: list[str], told: str, tmp_path: Path
+) -> None:
+    output = iova(*arguments, status=2, cwd=tmp_path)
+    assert told in output
+    assert "Traceback" not in output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_trace_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    junk, out = tmp_path / "junk", tmp_path / "out.parquet"
+    for content in (b"", b"\x00\xff" * 5000, b"PAR1 but not really", b"hello\nworld\n"):
+        junk.write_bytes(content)
+        assert str(junk) in iova("convert", junk, out, status=2)
+        assert not out.exists()
+
+
+def test_rows_that_can_not_be_replayed_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "bad.parquet"
+    write_parquet(trace_of(alloc(1, 0), alloc(2, 0), free(3, 0)), path)
+    assert "call 1 of the trace" in iova("compare", path, status=2)
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
+    command = [sys.executable, "-m", "iova", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait(timeout=60) == 141
+        assert process.stderr.read() == b""
+
+
+def test_ctrl_c_leaves_no_file_behind(tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    read, write = os.pipe()  # never closed while it runs, so the command waits for input
+    process = subprocess.Popen(
+        [sys.executable, "-m", "iova", "convert", "-", str(out)],
+        stdin=read,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    try:
+        os.write(write, b"# tracer: nop\n")
+        wait_until_it_reads(process.pid, write)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        os.close(read)
+        os.close(write)
+    assert process.returncode == 130
+    assert b"Traceback" not in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def wait_until_it_reads(pid: int, write: int) -> None:
+    """Wait until the process has taken all that was written to its standard input."""
+    for _ in range(300):
+        time.sleep(0.1)
+        waiting = bytearray(4)
+        fcntl.ioctl(write, termios.FIONREAD, waiting)
+        if not int.from_bytes(waiting, sys.byteorder):
+            return
+    pytest.fail(f"process {pid} does not read its input")
