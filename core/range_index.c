@@ -4,6 +4,7 @@
 #include <string.h>
 
 _Static_assert(sizeof(struct index_leaf) == 512, "a leaf is eight cache lines");
+_Static_assert(LEAF_SLOTS <= 32 && NODE_SLOTS <= 32, "a bit for each slot");
 _Static_assert(sizeof(struct index_node) <= 1024, "an inner node is at most sixteen");
 
 /* A node takes a new child until it is full; siblings that together leave this much room
@@ -41,37 +42,48 @@ static inline uint64_t gap_start(const struct index_leaf *leaf, unsigned slot)
 	return slot ? leaf->hi[slot - 1] + 1 : leaf->floor;
 }
 
+/* The bits of `gaps` for the slots from `slot` up: the highest slot's is the lowest bit. */
+static inline uint32_t gaps_from(unsigned slot)
+{
+	return UINT32_MAX >> slot;
+}
+
+static inline uint32_t gap_bit(unsigned slot)
+{
+	return UINT32_C(0x80000000) >> slot;
+}
+
+/* After the range at `slot` or the end of the one before has moved. */
+static inline void note_gap(struct index_leaf *leaf, unsigned slot)
+{
+	bool is_gap = leaf->lo[slot] > gap_start(leaf, slot);
+	leaf->gaps = (leaf->gaps & ~gap_bit(slot)) | (is_gap ? gap_bit(slot) : 0);
+}
+
 struct gap_summary {
 	uint64_t best, longest;
 };
 
-/* Longest gap of the leaf, and best of those that are longest. */
-static struct gap_summary leaf_longest(const struct index_leaf *leaf)
+static struct gap_summary gap_figures(uint64_t a, uint64_t b)
 {
-	uint64_t a = leaf->floor, longest = 0, longest_end = 0;
-	for (unsigned i = 0; i < leaf->count; i++) {
-		uint64_t b = leaf->lo[i], length = b - a;
-		longest_end = length > longest ? b : longest_end;
-		longest = length > longest ? length : longest;
-		a = leaf->hi[i] + 1;
-	}
-	return (struct gap_summary){ longest ? gap_best(longest_end - longest, longest_end) : 0,
-				     longest };
+	return (struct gap_summary){ gap_best(a, b), b - a };
+}
+
+static struct gap_summary larger(struct gap_summary x, struct gap_summary y)
+{
+	x.best = y.best > x.best ? y.best : x.best;
+	x.longest = y.longest > x.longest ? y.longest : x.longest;
+	return x;
 }
 
 static struct gap_summary leaf_summary(const struct index_leaf *leaf)
 {
-	struct gap_summary sum = leaf_longest(leaf);
-	if (sum.best == sum.longest) /* best never exceeds the length */
-		return sum;
-	uint64_t a = leaf->floor;
-	for (unsigned i = 0; i < leaf->count; i++) {
-		uint64_t b = leaf->lo[i];
-		if (unlikely(b - a > sum.best)) {
-			uint64_t best = gap_best(a, b);
-			sum.best = best > sum.best ? best : sum.best;
-		}
-		a = leaf->hi[i] + 1;
+	struct gap_summary sum = { 0, 0 };
+	for (uint32_t left = leaf->gaps; left; left &= left - 1) {
+		unsigned i = 31u - (unsigned)__builtin_ctz(left);
+		uint64_t a = gap_start(leaf, i), b = leaf->lo[i];
+		if (b - a > sum.best) /* best never exceeds the length */
+			sum = larger(sum, gap_figures(a, b));
 	}
 	return sum;
 }
@@ -79,10 +91,8 @@ static struct gap_summary leaf_summary(const struct index_leaf *leaf)
 static struct gap_summary node_summary(const struct index_node *node)
 {
 	struct gap_summary sum = { 0, 0 };
-	for (unsigned i = 0; i < NODE_SLOTS; i++) {
-		sum.best = node->best[i] > sum.best ? node->best[i] : sum.best;
-		sum.longest = node->longest[i] > sum.longest ? node->longest[i] : sum.longest;
-	}
+	for (unsigned i = 0; i < NODE_SLOTS; i++)
+		sum = larger(sum, (struct gap_summary){ node->best[i], node->longest[i] });
 	return sum;
 }
 
@@ -140,6 +150,7 @@ enum iova_status index_init(struct range_index *index, const struct iova_memory 
 	leaf->floor = 0;
 	leaf->count = 1;
 	leaf->lo[0] = leaf->hi[0] = ANCHOR_PFN;
+	leaf->gaps = gap_bit(0);
 	leaf_pad(leaf);
 	index->root = leaf;
 	index->count = 1;
@@ -184,16 +195,25 @@ static inline unsigned first_at_or_above(const uint64_t *key, unsigned slots, ui
 	return at;
 }
 
+/* What the search will want next, while it waits for the keys. */
+static inline void prefetch(const void *words, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i += 64)
+		__builtin_prefetch((const char *)words + i);
+}
+
 void index_seek(const struct range_index *index, uint64_t pfn, struct index_path *path)
 {
 	void *block = index->root;
 	for (unsigned level = index->height; level-- > 0;) {
 		struct index_node *node = block;
+		prefetch(node->child, sizeof(node->child));
 		path->node[level] = node;
 		path->at[level] = first_at_or_above(node->key, NODE_SLOTS, pfn);
 		block = node->child[path->at[level]];
 	}
 	path->leaf = block;
+	prefetch(path->leaf->lo, sizeof(path->leaf->lo));
 	path->slot = first_at_or_above(path->leaf->hi, LEAF_SLOTS, pfn);
 }
 
@@ -275,16 +295,17 @@ static bool find_in_leaf(struct index_path *path, uint64_t top, uint64_t size, u
 			 uint64_t *pfn)
 {
 	const struct index_leaf *leaf = path->leaf;
-	uint64_t b = top;
-	for (unsigned i = path->slot;; b = leaf->lo[--i]) {
+	uint32_t left = leaf->gaps & ~gaps_from(path->slot + 1);
+	for (; left; left &= left - 1) {
+		unsigned i = 31u - (unsigned)__builtin_ctz(left);
+		uint64_t b = leaf->lo[i] < top ? leaf->lo[i] : top;
 		if (gap_fits(gap_start(leaf, i), b, size, mask)) {
 			path->slot = i;
 			*pfn = (b - size) & mask;
 			return true;
 		}
-		if (i == 0)
-			return false;
 	}
+	return false;
 }
 
 /* The figure that decides for this mask. */
@@ -319,7 +340,7 @@ static void find_below(struct index_path *path, unsigned level, unsigned at, uin
 	}
 	path->leaf = node->child[at];
 	path->slot = (unsigned)path->leaf->count - 1;
-	bool found = find_in_leaf(path, path->leaf->lo[path->slot], size, mask, pfn);
+	bool found = find_in_leaf(path, UINT64_MAX, size, mask, pfn);
 	assert_cheap(found);
 	(void)found;
 }
@@ -328,10 +349,9 @@ bool index_find_gap(const struct range_index *index, uint64_t top, uint64_t size
 		    struct index_path *path, uint64_t *pfn)
 {
 	index_seek(index, top, path);
-	uint64_t lo = path->leaf->lo[path->slot];
 	bool here = index->height == 0 ||
 		    figure_for(path->node[0], mask)[path->at[0]] >= size;
-	if (here && find_in_leaf(path, lo < top ? lo : top, size, mask, pfn))
+	if (here && find_in_leaf(path, top, size, mask, pfn))
 		return true;
 	for (unsigned level = 0; level < index->height; level++) {
 		const uint64_t *figure = figure_for(path->node[level], mask);
@@ -404,11 +424,6 @@ static void gap_shrank(const struct range_index *index, struct index_path *path,
 	figures_changed(index, path, 0, leaf_summary(path->leaf));
 }
 
-static struct gap_summary gap_figures(uint64_t a, uint64_t b)
-{
-	return (struct gap_summary){ gap_best(a, b), b - a };
-}
-
 static void ranges_changed(const struct range_index *index, struct index_path *path,
 			   uint64_t delta)
 {
@@ -429,20 +444,32 @@ static void key_changed(const struct range_index *index, struct index_path *path
 
 /* ---------------------------------------------------------------------- inserting */
 
-static void leaf_open(struct index_leaf *leaf, unsigned slot)
+/* Put a range, which lies in the gap there, into a slot of a leaf that has room. */
+static void leaf_insert(struct index_leaf *leaf, unsigned slot, struct iova_range range)
 {
 	size_t n = (size_t)leaf->count - slot;
+	uint32_t moving = leaf->gaps & gaps_from(slot);
 	memmove(&leaf->hi[slot + 1], &leaf->hi[slot], n * sizeof(uint64_t));
 	memmove(&leaf->lo[slot + 1], &leaf->lo[slot], n * sizeof(uint64_t));
+	leaf->gaps = (leaf->gaps ^ moving) | moving >> 1;
+	leaf->lo[slot] = range.lo;
+	leaf->hi[slot] = range.hi;
 	leaf->count++;
+	note_gap(leaf, slot);
+	if (n > 0)
+		note_gap(leaf, slot + 1);
 }
 
-static void leaf_close(struct index_leaf *leaf, unsigned slot)
+static void leaf_remove(struct index_leaf *leaf, unsigned slot)
 {
 	size_t n = (size_t)leaf->count - slot - 1;
+	uint32_t moving = leaf->gaps & gaps_from(slot);
 	memmove(&leaf->hi[slot], &leaf->hi[slot + 1], n * sizeof(uint64_t));
 	memmove(&leaf->lo[slot], &leaf->lo[slot + 1], n * sizeof(uint64_t));
+	leaf->gaps = (leaf->gaps ^ moving) | (moving << 1 & gaps_from(slot));
 	leaf->hi[--leaf->count] = UINT64_MAX;
+	if (n > 0)
+		leaf->gaps |= gap_bit(slot); /* at least where the range was */
 }
 
 /* Copy n children of `from`, at slot f, to `to`, at slot t; the two may be the same. */
@@ -544,12 +571,14 @@ static void leaf_split(struct index_leaf *leaf, struct index_leaf *low, unsigned
 {
 	low->floor = leaf->floor;
 	low->count = n;
+	low->gaps = leaf->gaps & ~gaps_from(n);
 	memcpy(low->hi, leaf->hi, n * sizeof(uint64_t));
 	memcpy(low->lo, leaf->lo, n * sizeof(uint64_t));
 	size_t rest = (size_t)leaf->count - n;
 	memmove(leaf->hi, &leaf->hi[n], rest * sizeof(uint64_t));
 	memmove(leaf->lo, &leaf->lo[n], rest * sizeof(uint64_t));
-	leaf->count = rest;
+	leaf->count = (uint32_t)rest;
+	leaf->gaps <<= n;
 	leaf_pad(low);
 	leaf_pad(leaf);
 }
@@ -616,10 +645,9 @@ static enum iova_status insert_splitting(struct range_index *index, struct index
 	leaf_split(leaf, low, cut);
 	struct index_leaf *target = path->slot <= cut ? low : leaf;
 	unsigned slot = path->slot <= cut ? path->slot : path->slot - cut;
-	leaf_open(target, slot);
-	target->lo[slot] = range.lo;
-	target->hi[slot] = range.hi;
+	leaf_insert(target, slot, range);
 	leaf->floor = low->hi[low->count - 1] + 1;
+	note_gap(leaf, 0);
 	insert_child(index, path, leaf_entry(low), leaf_entry(leaf), &spare);
 	assert_cheap(spare.used == spare.count);
 	return IOVA_OK;
@@ -638,9 +666,7 @@ enum iova_status index_insert(struct range_index *index, struct index_path *path
 			return status;
 	} else {
 		struct gap_summary was = gap_figures(gap_start(leaf, slot), leaf->lo[slot]);
-		leaf_open(leaf, slot);
-		leaf->lo[slot] = range.lo;
-		leaf->hi[slot] = range.hi;
+		leaf_insert(leaf, slot, range);
 		ranges_changed(index, path, 1);
 		gap_shrank(index, path, was);
 	}
@@ -668,6 +694,7 @@ static bool merge_leaves(struct range_index *index, struct index_node *node, uns
 	memmove(&high->lo[low->count], high->lo, (size_t)high->count * sizeof(uint64_t));
 	memcpy(high->hi, low->hi, (size_t)low->count * sizeof(uint64_t));
 	memcpy(high->lo, low->lo, (size_t)low->count * sizeof(uint64_t));
+	high->gaps = high->gaps >> low->count | low->gaps;
 	high->count += low->count;
 	high->floor = low->floor;
 	leaf_free(index, low);
@@ -752,6 +779,7 @@ static void lower_next_floor(const struct range_index *index, const struct index
 	assert_cheap(found);
 	(void)found;
 	next.leaf->floor = a;
+	next.leaf->gaps |= gap_bit(0);
 	gap_grew(index, &next, gap_figures(a, next.leaf->lo[0]));
 }
 
@@ -768,7 +796,7 @@ void index_remove(struct range_index *index, struct index_path *path)
 	index->pages -= range.hi - range.lo + 1;
 	if (last)
 		lower_next_floor(index, path, a);
-	leaf_close(leaf, slot);
+	leaf_remove(leaf, slot);
 	if (leaf->count == 0) {
 		drop_leaf(index, path);
 		return;
@@ -794,6 +822,7 @@ void index_lower(struct range_index *index, struct index_path *path, uint64_t lo
 	if (leaf->hi[slot] != ANCHOR_PFN)
 		index->pages += leaf->lo[slot] - lo;
 	leaf->lo[slot] = lo;
+	note_gap(leaf, slot);
 	gap_shrank(index, path, was);
 }
 
@@ -838,6 +867,8 @@ static void check_leaf(struct check_state *s, const struct index_leaf *leaf,
 	for (unsigned i = 0; i < leaf->count; i++) {
 		if (s->ended || leaf->lo[i] > leaf->hi[i] || leaf->lo[i] < s->floor)
 			s->fault = "ranges are out of order or overlap";
+		if ((leaf->lo[i] > s->floor) != ((leaf->gaps & gap_bit(i)) != 0))
+			s->fault = "a gap is marked wrongly";
 		s->ended = leaf->hi[i] == ANCHOR_PFN;
 		if (!s->ended)
 			s->pages += leaf->hi[i] - leaf->lo[i] + 1;

@@ -55,7 +55,8 @@
  */
 struct index_leaf {
 	uint64_t hi[LEAF_SLOTS];
-	uint64_t count;
+	uint32_t count;
+	uint32_t gaps; /* bit 31 - i: there is a gap below range i; most ranges touch */
 	uint64_t lo[LEAF_SLOTS];
 	uint64_t floor; /* pfn above the range before the first; 0: there is none */
 };

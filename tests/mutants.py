@@ -157,8 +157,8 @@ INDEX = (
         "a gap's figures stay when a range grows into it",
         "range_index.c",
         "test_range_index",
-        "\tleaf->lo[slot] = lo;\n\tgap_shrank(index, path, was);\n",
-        "\tleaf->lo[slot] = lo;\n\t(void)was;\n",
+        "\tnote_gap(leaf, slot);\n\tgap_shrank(index, path, was);\n",
+        "\tnote_gap(leaf, slot);\n\t(void)was;\n",
     ),
     Mutant(
         "a gap's figures stay when a range is removed",
@@ -179,6 +179,20 @@ INDEX = (
         "range_index.c",
         "test_range_index",
         "\thigh->floor = low->floor;\n",
+        "",
+    ),
+    Mutant(
+        "a merge forgets which of the lower leaf's ranges have a gap below",
+        "range_index.c",
+        "test_range_index",
+        "high->gaps = high->gaps << low->count | low->gaps;",
+        "high->gaps = high->gaps << low->count;",
+    ),
+    Mutant(
+        "the range above a removed one is not marked in the next leaf",
+        "range_index.c",
+        "test_range_index",
+        "\tnext.leaf->gaps |= 1;\n",
         "",
     ),
     Mutant(

@@ -227,7 +227,7 @@ def test_ctrl_c_leaves_no_file_behind(tmp_path: Path) -> None:
         [sys.executable, "-m", "iova", "convert", "-", str(out)],
         stdin=read,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         os.write(write, b"# tracer: nop\n")

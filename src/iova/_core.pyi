@@ -5,10 +5,11 @@ Sizes and limits are in page frames of the domain's granule, times in nanosecond
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypedDict, final
+from typing import Any, Final, TypedDict, type_check_only
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import disjoint_base
 
 MAX_CLASSES: Final[int]
 BEYOND_CLASSES: Final[int]
@@ -18,6 +19,7 @@ VERSION: Final[str]
 SAMPLE_FIELDS: Final[tuple[str, ...]]
 EVENT_COLUMNS: Final[dict[str, type[np.generic]]]
 
+@disjoint_base
 class Memory:
     """Counts what the core has allocated through it, and can be told to fail.
 
@@ -39,6 +41,7 @@ class Memory:
     def blocks(self) -> int:
         """Blocks of any kind that are allocated now."""
 
+@type_check_only
 class CpuView(TypedDict):
     """What one CPU's cache of one class holds (entries) and has done (since creation)."""
 
@@ -51,6 +54,7 @@ class CpuView(TypedDict):
     hits_depot: int
     puts: int
 
+@disjoint_base
 class View:
     """What a policy is shown; see ``iova.designs.View``."""
 
@@ -76,6 +80,7 @@ class View:
     def tree_allocated(self) -> int: ...
     def cpu(self, cpu: int) -> CpuView: ...
 
+@disjoint_base
 class Design:
     """A design for one domain: a built-in one by name, or an object with ``look(view)``.
 
@@ -97,6 +102,7 @@ class Design:
 def builtin_designs() -> list[dict[str, Any]]:
     """Name, summary and parameters of each design of the core."""
 
+@disjoint_base
 class RawDomain:
     """One IOVA domain of the core, single-threaded, CPU and time forced.
 
@@ -196,6 +202,7 @@ class ReplayError(ValueError):
     problem: str
     def __init__(self, row: int, problem: str) -> None: ...
 
+@disjoint_base
 class Replay:
     """A replay of event columns; see ``core/replay.h``.
 

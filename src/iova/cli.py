@@ -139,6 +139,7 @@ def compare(
         return
     console = Console(soft_wrap=False)
     for comparison in comparisons:
+        console.print(table.headline(comparison), markup=False, highlight=False)
         console.print(table.comparison_table(comparison))
         console.print()
     console.print(table.legend(), markup=False, highlight=False)
@@ -345,7 +346,7 @@ def run(arguments: list[str] | None = None) -> int:
         return _stop("stopped", INTERRUPTED)
     except USAGE_ERROR as error:
         error.show()
-        return error.exit_code
+        return InputError.exit_status
     except IovaError as error:
         return _stop(error, error.exit_status)
     except (BrokenPipeError, SystemExit):  # the latter is what typer makes of the former

@@ -59,15 +59,25 @@ class View(Protocol):
     """What a policy sees; valid during the call of ``look`` only."""
 
     @property
-    def now_ns(self) -> int: ...
+    def now_ns(self) -> int:
+        """When this job was due."""
+
     @property
-    def size_class(self) -> int: ...
+    def size_class(self) -> int:
+        """The class this look is for: ranges of ``2**size_class`` page frames."""
+
     @property
-    def classes(self) -> int: ...
+    def classes(self) -> int:
+        """Size classes the domain has."""
+
     @property
-    def cpus_online(self) -> int: ...
+    def cpus_online(self) -> int:
+        """CPUs online now."""
+
     @property
-    def cpus_possible(self) -> int: ...
+    def cpus_possible(self) -> int:
+        """CPUs that may ever be."""
+
     @property
     def depot(self) -> int:
         """Full magazines in the depot."""

@@ -7,11 +7,16 @@ import random
 
 import polars as pl
 import pytest
+from recorded_runs import DEPOT_BOUND, Machine
 
+from iova._core import RawDomain
 from iova.errors import InputError
 from iova.events import DomainInfo, Flag, Op, Trace, TraceInfo
+from iova.lab.chains import prepared
+from iova.lab.merge import ALLOC as ALLOC_STEP
+from iova.lab.merge import Steps
+from iova.lab.replay_steps import Replay, calls_of
 from iova.lab.verify_trace import CALLS_PER_REPAIR, design_of, verify_trace
-from recorded_runs import DEPOT_BOUND, Machine
 
 ALLOC, FREE = int(Op.ALLOC), int(Op.FREE)
 
@@ -250,3 +255,34 @@ def test_without_a_kernel_the_user_must_name_a_design(busy: Trace) -> None:
     assert verify_trace(unknown, design="linux-6.12").explained
     with pytest.raises(InputError, match="cannot be predicted with the design 'trim'"):
         verify_trace(busy, design="trim")
+
+
+def test_a_step_outside_its_call_is_noticed() -> None:
+    """The last check knows only the event table, not how the order was found."""
+    machine = Machine(0)
+    for _ in machine.alloc(0, 1):
+        machine.now += 1000
+    events = machine.trace().events
+    row = events.with_row_index("row").filter(pl.col("op") == ALLOC)["row"][0]
+    t, t_end = events["t"][row], events["t_end"][row]
+    calls = calls_of(events, prepared(events))
+    for at, inside in ((t - 1, False), (t, True), (t_end, True), (t_end + 1, False)):
+        allocator = RawDomain(possible=1, design="linux-6.12")
+        allocator.make_caches()
+        allocator.reserve(0xFEE00, 0xFEEFF)
+        replay = Replay(0, allocator, calls, [], reclaims=True)
+        replay.run(Steps([ALLOC_STEP], [at], [row], [0], [-1]))
+        allocator.destroy()
+        assert replay.got[row] == events["pfn"][row]
+        assert (not replay.problems) == inside
+    machine.truth.destroy()
+
+
+def test_impossible_domains_are_refused(busy: Trace) -> None:
+    info = dataclasses.replace(busy.info, domains=(DomainInfo(0, granule=3000),))
+    with pytest.raises(InputError, match=r"granule of 3000 bytes.*power of two"):
+        verify_trace(Trace(busy.events, info))
+    many = busy.events.head(20_000).with_row_index("row")
+    spread = many.with_columns(cpu=pl.col("row").cast(pl.UInt16)).drop("row")
+    with pytest.raises(InputError, match=r"CPUs.*At most 8192"):
+        verify_trace(dataclasses.replace(busy, events=spread))

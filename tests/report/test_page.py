@@ -12,7 +12,6 @@ import pytest
 from iova.designs import parse_design
 from iova.lab.compare import Comparison, compare
 from iova.report import page, table
-from iova.report.text import printable
 from tables import alloc, filling_depot, trace_of
 
 HOSTILE = "</script><script>alert(1)</script><b onload='x'>\"&"
@@ -106,4 +105,4 @@ def test_counts_are_shown_in_at_most_six_characters(number: float, text: str) ->
 
 
 def test_control_characters_of_a_trace_do_not_reach_the_terminal() -> None:
-    assert printable("a\x1b[31m\nb") == "a\\x1b[31m\\nb"
+    assert table.printable("a\x1b[31m\nb") == "a\\x1b[31m\\nb"

@@ -60,7 +60,7 @@ def render_page(comparisons: Sequence[Comparison], *, command: str) -> str:
         "version": html.escape(_core.VERSION),
         "command": html.escape(command),
         "charts": json.dumps(charts, separators=(",", ":")).replace("<", "\\u003c"),
-        "vega": vl_convert.javascript_bundle(),
+        "vega": vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
     }
     # One pass over the template, so that nothing in a value is taken for a place.
     pieces = template.split("{{")
@@ -200,7 +200,7 @@ def _line_chart(
     if len(columns) > 1:
         encodings["strokeDash"] = alt.StrokeDash("what:N").title("pages")
     chart = (
-        alt.Chart(alt.Data(values=[]))
+        alt.Chart(alt.InlineData(values=[]))
         .mark_line(interpolate="step-after", strokeWidth=1.5, point=False)
         .encode(**encodings)
         .properties(width="container", height=260)

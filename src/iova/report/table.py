@@ -46,25 +46,25 @@ COLUMNS = (
 )
 
 
+def printable(text: str) -> str:
+    """Text of a trace, with control characters as escapes: it must not steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def headline(comparison: Comparison) -> str:
     """What was replayed, in one line."""
-    kernel = f", recorded on {comparison.info.kernel}" if comparison.info.kernel else ""
+    info = comparison.info
+    kernel = f", recorded on {printable(info.kernel)}" if info.kernel else ""
     only = f", domain {comparison.domain} only" if comparison.domain is not None else ""
-    lost = f", {comparison.info.lost_events} events LOST" if comparison.info.lost_events else ""
+    lost = f", {info.lost_events} events LOST" if info.lost_events else ""
     seconds = comparison.span_ns / 1e9
     calls = f"{comparison.calls:,} calls over {seconds:,.1f} s"
-    return f"{comparison.source}: {calls}{kernel}{only}{lost}"
+    return f"{printable(comparison.source)}: {calls}{kernel}{only}{lost}"
 
 
 def comparison_table(comparison: Comparison) -> Table:
     """One row a design; its parameters stand on lines of their own below its name."""
-    table = Table(
-        title=Text(headline(comparison)),
-        title_justify="left",
-        box=None,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     names, *numbers = COLUMNS
     widest = max(len(line) for row in comparison.rows for line in _lines(row.design))
     table.add_column(names.head, min_width=min(widest, 22), overflow="fold")

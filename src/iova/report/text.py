@@ -9,6 +9,7 @@ from pathlib import Path
 from iova.designs import BuiltinDesign, builtin_designs
 from iova.lab.conformance import SequenceVerdict
 from iova.lab.verify_trace import TraceVerdict
+from iova.report.table import printable
 from iova.samples import SAMPLES
 from iova.sources import ImportReport
 from iova.sources.info import CpuCount, TraceSummary
@@ -25,11 +26,6 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "-"
-
-
-def printable(text: str) -> str:
-    """Text of a trace, with control characters as escapes: it must not steer the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 # ---------------------------------------------------------------------------------- lists
