@@ -4,6 +4,7 @@
 Documented in ``_core.pyi``.
 """
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -30,7 +31,7 @@ cdef class Memory:
     cdef public uint64_t fail_magazines
     cdef public uint64_t fail_ranges
     cdef public uint64_t fail_at
-    cdef object domains  # RawDomain objects that allocate here, for `ranges`
+    cdef set domains  # addresses of the domains that allocate here, for `ranges`
 
     def __cinit__(self):
         self.table.allocate = _allocate
@@ -38,7 +39,7 @@ cdef class Memory:
         self.table.admit_range = _admit_range
         self.table.context = <void *>self
         memset(self.blocks_by_kind, 0, sizeof(self.blocks_by_kind))
-        self.domains = []
+        self.domains = set()
 
     @property
     def magazines(self):
@@ -46,10 +47,10 @@ cdef class Memory:
 
     @property
     def ranges(self):
-        cdef RawDomain domain
         cdef uint64_t total = 0
-        for domain in self.domains:
-            total += c.iova_read_totals(domain.domain).ranges
+        cdef size_t address
+        for address in self.domains:
+            total += c.iova_read_totals(<c.iova_domain *>address).ranges
         # Nodes without a domain would be a leak of the records in them.
         if not self.domains:
             total = self.blocks_by_kind[<int>c.IOVA_MEMORY_TREE]
@@ -307,6 +308,8 @@ cdef raise_status(c.iova_status status):
     raise ValueError(text)
 
 
+# Destruction needs memory table and design: the collector must not take them first.
+@cython.no_gc_clear
 cdef class RawDomain:
     cdef c.iova_domain *domain
     cdef readonly Memory memory
@@ -334,10 +337,21 @@ cdef class RawDomain:
         if status != c.IOVA_OK:
             self.domain = NULL
             raise_status(status)
-        self.memory.domains.append(self)
+        self.memory.domains.add(<size_t>self.domain)
 
     def __dealloc__(self):
+        self.end()
+
+    cdef void end(self) noexcept:
+        """Give everything back: what reclaim_take() left in the hand, too."""
+        if self.domain == NULL:
+            return
+        for size_class, address in self.hands.values():
+            c.job_finish(<c.inner_domain *>self.domain, size_class, <c.magazine *><size_t>address)
+        self.hands.clear()
+        self.memory.domains.discard(<size_t>self.domain)
         c.iova_destroy(self.domain)
+        self.domain = NULL
 
     cdef c.iova_domain *alive(self) except NULL:
         if self.domain == NULL:
@@ -362,12 +376,7 @@ cdef class RawDomain:
             raise ValueError(f"size class {size_class} is not below {self.inner().classes}")
 
     def destroy(self):
-        for token in list(self.hands):
-            self.reclaim_drain(token)
-        if self.domain != NULL:
-            self.memory.domains.remove(self)
-            c.iova_destroy(self.domain)
-            self.domain = NULL
+        self.end()
 
     def make_caches(self):
         status = c.iova_make_caches(self.alive())
@@ -622,6 +631,7 @@ class ReplayError(ValueError):
         self.problem = problem
 
 
+@cython.no_gc_clear  # the designs must outlive the replay
 cdef class Replay:
     cdef c.replay *replay
     cdef list designs
