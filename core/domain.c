@@ -6,7 +6,6 @@
 
 /* Granules above the CPU's page are a programming error in Linux. */
 #define PAGE_BYTES 4096u
-#define MAX_CPUS 65536u
 
 /* ------------------------------------------------------------- creation and teardown */
 
@@ -26,7 +25,7 @@ static bool config_is_valid(const struct iova_config *config)
 {
 	return config->granule != 0 && (config->granule & (config->granule - 1)) == 0 &&
 	       config->granule <= PAGE_BYTES && config->cpus_possible >= 1 &&
-	       config->cpus_possible <= MAX_CPUS && config->cpus_online >= 1 &&
+	       config->cpus_possible <= IOVA_MAX_CPUS && config->cpus_online >= 1 &&
 	       config->cpus_online <= config->cpus_possible && config->classes >= 1 &&
 	       config->classes <= IOVA_MAX_CLASSES && config->design &&
 	       config->design->param_count <= IOVA_MAX_PARAMS &&

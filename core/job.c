@@ -11,9 +11,10 @@
 
 /* ------------------------------------------------------------------------- arming */
 
+/* Past the end of time: never. */
 static uint64_t later(uint64_t now, uint64_t delay)
 {
-	return now > IOVA_NEVER - 1 - delay ? IOVA_NEVER - 1 : now + delay;
+	return now > IOVA_NEVER - delay ? IOVA_NEVER : now + delay;
 }
 
 static void arm(struct iova_domain *domain, struct job *job, uint64_t due)

@@ -34,6 +34,8 @@ struct replay {
 	struct slot *slots;
 	size_t slot_count, slot_capacity;
 	bool previous_failed; /* the row before is an allocation that failed */
+	bool *online;	      /* by CPU: a domain that is made later starts with these */
+	bool someone_left;    /* a CPU went offline and has not been seen since */
 	bool started;
 	int64_t now;
 	uint64_t next_sample; /* may pass the end of the clock */
@@ -301,6 +303,9 @@ static enum replay_status create(struct replay *r, uint32_t number, uint64_t sta
 		return REPLAY_EXISTS;
 	switch (iova_create(&config, &d->core)) {
 	case IOVA_OK:
+		for (uint32_t cpu = 0; cpu < config.cpus_possible; cpu++)
+			r->online[cpu] ? iova_cpu_online(d->core, cpu) :
+					 iova_cpu_offline(d->core, cpu);
 		r->totals.domains++;
 		account_slow(r, d);
 		return REPLAY_OK;
@@ -499,6 +504,35 @@ static void run_recorded(struct replay *r, struct replay_domain *d, uint64_t siz
 	account_slow(r, d);
 }
 
+static enum replay_status move_cpu(struct replay *r, struct replay_domain *d, uint32_t cpu,
+				   bool online)
+{
+	if (cpu >= r->config.cpus_possible)
+		return REPLAY_BAD_CPU;
+	r->online[cpu] = online;
+	r->someone_left |= !online;
+	if (online)
+		iova_cpu_online(d->core, cpu);
+	else
+		iova_cpu_offline(d->core, cpu);
+	account_slow(r, d);
+	return REPLAY_OK;
+}
+
+/* A call on a CPU that had gone shows that it is back: kernels record only the going. */
+static void bring_back(struct replay *r, uint32_t cpu)
+{
+	if (r->online[cpu])
+		return;
+	r->online[cpu] = true;
+	for (uint32_t i = 0; i < r->config.domain_count; i++)
+		if (r->domains[i].core)
+			iova_cpu_online(r->domains[i].core, cpu);
+	r->someone_left = false;
+	for (uint32_t i = 0; i < r->config.cpus_possible; i++)
+		r->someone_left |= !r->online[i];
+}
+
 static enum replay_status run_rare(struct replay *r, const struct replay_events *e, size_t i)
 {
 	uint32_t number = e->domain[i];
@@ -523,11 +557,9 @@ static enum replay_status run_rare(struct replay *r, const struct replay_events 
 		iova_flush_caches(d->core);
 		break;
 	case OP_CPU_OFFLINE:
-		iova_cpu_offline(d->core, e->n[i]);
-		break;
+		return move_cpu(r, d, e->n[i], false);
 	case OP_CPU_ONLINE:
-		iova_cpu_online(d->core, e->n[i]);
-		break;
+		return move_cpu(r, d, e->n[i], true);
 	case OP_RECLAIM:
 		run_recorded(r, d, e->size[i], e->t[i]);
 		break;
@@ -559,6 +591,8 @@ static inline enum replay_status run_row(struct replay *r, const struct replay_e
 		return REPLAY_BAD_DOMAIN;
 	r->totals.calls++;
 	if (likely(op == OP_ALLOC || op == OP_FREE)) {
+		if (unlikely(r->someone_left))
+			bring_back(r, e->cpu[i]);
 		status = need_domain(r, number, true);
 		if (unlikely(status != REPLAY_OK))
 			return status;
@@ -588,11 +622,17 @@ enum replay_status replay_feed(struct replay *r, const struct replay_events *eve
 
 /* ------------------------------------------------------------------ life and results */
 
+static bool config_is_possible(const struct replay_config *config)
+{
+	return config->domain_count > 0 && config->sample_ns >= 0 && config->cpus_possible > 0 &&
+	       config->cpus_possible <= IOVA_MAX_CPUS && config->cpus_online > 0 &&
+	       config->cpus_online <= config->cpus_possible;
+}
+
 enum replay_status replay_create(const struct replay_config *config, struct replay **result)
 {
 	const struct iova_memory *memory = config->memory ? config->memory : iova_memory_heap();
-	size_t domains = config->domain_count * sizeof(struct replay_domain);
-	if (config->domain_count == 0 || config->sample_ns < 0)
+	if (!config_is_possible(config))
 		return REPLAY_BAD_CONFIG;
 	struct replay *r = memory_get(memory, IOVA_MEMORY_REPLAY, sizeof(*r));
 	if (!r)
@@ -601,15 +641,26 @@ enum replay_status replay_create(const struct replay_config *config, struct repl
 	r->config = *config;
 	r->memory = *memory;
 	r->next_due = IOVA_NEVER;
+	samples_init(&r->samples, &r->config, &r->memory);
+	size_t domains = config->domain_count * sizeof(*r->domains);
+	size_t cpus = config->cpus_possible * sizeof(*r->online);
 	r->domains = memory_get(memory, IOVA_MEMORY_REPLAY, domains);
-	if (!r->domains) {
-		memory_put(memory, IOVA_MEMORY_REPLAY, r, sizeof(*r));
+	r->online = memory_get(memory, IOVA_MEMORY_REPLAY, cpus);
+	if (!r->domains || !r->online) {
+		replay_destroy(r);
 		return REPLAY_NO_MEMORY;
 	}
 	memset(r->domains, 0, domains);
-	samples_init(&r->samples, &r->config, &r->memory);
+	for (uint32_t cpu = 0; cpu < config->cpus_possible; cpu++)
+		r->online[cpu] = cpu < config->cpus_online;
 	*result = r;
 	return REPLAY_OK;
+}
+
+static void put_table(const struct iova_memory *memory, void *table, size_t bytes)
+{
+	if (table)
+		memory_put(memory, IOVA_MEMORY_REPLAY, table, bytes);
 }
 
 void replay_destroy(struct replay *r)
@@ -617,14 +668,13 @@ void replay_destroy(struct replay *r)
 	if (!r)
 		return;
 	struct iova_memory memory = r->memory;
-	for (uint32_t i = 0; i < r->config.domain_count; i++)
+	uint32_t domains = r->config.domain_count;
+	for (uint32_t i = 0; r->domains && r->online && i < domains; i++)
 		iova_destroy(r->domains[i].core);
 	samples_fini(&r->samples);
-	if (r->slots)
-		memory_put(&memory, IOVA_MEMORY_REPLAY, r->slots,
-			   r->slot_capacity * sizeof(struct slot));
-	memory_put(&memory, IOVA_MEMORY_REPLAY, r->domains,
-		   r->config.domain_count * sizeof(struct replay_domain));
+	put_table(&memory, r->slots, r->slot_capacity * sizeof(*r->slots));
+	put_table(&memory, r->domains, domains * sizeof(*r->domains));
+	put_table(&memory, r->online, r->config.cpus_possible * sizeof(*r->online));
 	memory_put(&memory, IOVA_MEMORY_REPLAY, r, sizeof(*r));
 }
 

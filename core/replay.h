@@ -55,7 +55,8 @@ struct replay_events {
 	const uint32_t *domain;
 	const uint64_t *size, *limit, *pfn, *last;
 	const uint32_t *slot, *n;
-	uint64_t *result; /* NULL, or per row: the pfn handed out; 0 for all else */
+	uint64_t *result; /* NULL, or the pfn each allocation row was given, 0 = failed; rows that
+			   * call no allocation are not written */
 };
 
 enum replay_status {
@@ -134,8 +135,8 @@ struct replay;
 enum replay_status replay_create(const struct replay_config *config, struct replay **replay);
 void replay_destroy(struct replay *replay);
 /*
- * Execute the rows. On any other status than REPLAY_OK the rows before *row are done and
- * row *row is at fault.
+ * Execute the rows. On any other status than REPLAY_OK the rows before *row are done, row
+ * *row is at fault, and the replay can only be read and destroyed.
  */
 enum replay_status replay_feed(struct replay *replay, const struct replay_events *events,
 			       size_t *row);

@@ -185,14 +185,14 @@ INDEX = (
         "a merge forgets which of the lower leaf's ranges have a gap below",
         "range_index.c",
         "test_range_index",
-        "high->gaps = high->gaps << low->count | low->gaps;",
-        "high->gaps = high->gaps << low->count;",
+        "high->gaps = high->gaps >> low->count | low->gaps;",
+        "high->gaps = high->gaps >> low->count;",
     ),
     Mutant(
         "the range above a removed one is not marked in the next leaf",
         "range_index.c",
         "test_range_index",
-        "\tnext.leaf->gaps |= 1;\n",
+        "\tnext.leaf->gaps |= gap_bit(0);\n",
         "",
     ),
     Mutant(

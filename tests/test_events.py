@@ -46,8 +46,8 @@ def test_rows_of_equal_time_keep_their_order_when_sorted() -> None:
         (Op.CREATE, {"domain": 0, "pfn": 1}),
         (Op.RESERVE, {"domain": 0, "pfn": 1, "last": 2}),
         (Op.ALLOC, {"domain": 0, "size": 1, "limit": 5}),
-        (Op.FREE, {"domain": 0, "size": 1, "pfn": 5}),
         (Op.CPU_OFFLINE, {"domain": 0, "n": 1}),
+        (Op.CPU_ONLINE, {"domain": 0, "n": 1}),
         (Op.DESTROY, {"domain": 0}),
         (Op.TREE_REMOVE, {"domain": 0, "pfn": 1, "last": 1}),
         (Op.RECLAIM, {"domain": 0, "n": 1}),
@@ -63,6 +63,15 @@ def test_an_operation_needs_what_the_schema_says(op: Op, needed: dict[str, int])
         assert problem_of(frame(op=[int(op)], **part)) == (
             "row 0 lacks a value that its operation needs."
         )
+
+
+def test_a_free_names_its_range_by_page_frame_or_by_slot() -> None:
+    free: dict[str, list[object]] = {"op": [int(Op.FREE)], "domain": [0], "size": [1]}
+    assert problem_of(frame(**free)) == "row 0 frees neither a page frame nor a slot."
+    assert problem_of(frame(**free, pfn=[5])) is None
+    assert problem_of(frame(**free, slot=[0])) is None
+    del free["size"]
+    assert problem_of(frame(**free, pfn=[5])) == "row 0 lacks a value that its operation needs."
 
 
 def test_the_first_bad_row_is_named() -> None:

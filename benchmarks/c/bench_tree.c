@@ -14,6 +14,7 @@
  * addresses must be the same. steps: the tree counts the steps of that walk, as the lab
  * has it do.
  */
+#include <malloc.h>
 #include <string.h>
 
 #include "bench.h"
@@ -50,6 +51,7 @@ struct layout {
 	struct range_tree tree;
 	struct linear_walk walk;
 	struct live in_tree, in_walk;
+	size_t heap_before;
 };
 
 /* Bring a random choice to the front, in random order. */
@@ -138,11 +140,21 @@ static void require_same_addresses(struct layout *layout, size_t replacements)
 
 /* ------------------------------------------------------------------------- layouts */
 
+/* What the heap took from the system, large single blocks aside. */
+static size_t heap_bytes(void)
+{
+	return mallinfo2().arena;
+}
+
 static void start(struct layout *layout, const char *name, const struct options *options)
 {
 	*layout = (struct layout){ .name = name, .in_tree.seed = 7 };
 	must(tree_init(&layout->tree, iova_memory_heap(), 1, D32, options->steps) == IOVA_OK,
 	     "no tree");
+	mallopt(M_MMAP_THRESHOLD, 4096);
+	mallopt(M_TOP_PAD, 0);
+	malloc_trim(0);
+	layout->heap_before = heap_bytes();
 	layout->in_tree.range = malloc(options->live * sizeof(union live_range));
 	layout->in_walk.range = malloc(options->live * sizeof(union live_range));
 	must(layout->in_tree.range && layout->in_walk.range, "no memory");
@@ -209,10 +221,13 @@ static size_t walks_in(double steps, size_t replacements)
 	return walks < 1 ? 1 : walks < (double)replacements ? (size_t)walks : replacements;
 }
 
+/* Of the nodes themselves, and of the heap they lie in, with its headers and holes. */
 static void report_memory(const struct layout *layout)
 {
 	double ranges = (double)(layout->tree.index.count - 1);
+	double heap = (double)(heap_bytes() - layout->heap_before);
 	report(layout->name, "bytes a range", (double)index_bytes(&layout->tree.index) / ranges);
+	report(layout->name, "heap bytes a range", heap / ranges);
 }
 
 static void measure(struct layout *layout, const struct options *options)
@@ -220,6 +235,7 @@ static void measure(struct layout *layout, const struct options *options)
 	size_t replacements = options->operations / 2;
 	double steps = walk_steps(layout);
 	size_t walks = walks_in(steps, replacements);
+	report_memory(layout);
 	if (options->walk)
 		require_same_addresses(layout, walks);
 	for (int round = 0; round < options->rounds; round++) {
@@ -231,7 +247,6 @@ static void measure(struct layout *layout, const struct options *options)
 		report(layout->name, "linear walk", linear / (double)(2 * walks));
 	}
 	report(layout->name, "steps of a walk", steps);
-	report_memory(layout);
 }
 
 /* ---------------------------------------------------------------------- the adversary */

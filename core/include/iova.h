@@ -46,6 +46,9 @@ extern "C" {
 /* Index of the counters of ranges too large for the domain's caches. */
 #define IOVA_BEYOND_CLASSES IOVA_MAX_CLASSES
 
+/* CPUs a domain may have at most. */
+#define IOVA_MAX_CPUS 65536u
+
 /* "No time": not armed, nothing due. */
 #define IOVA_NEVER UINT64_MAX
 /* A parameter's value that leaves the choice to the design. */
@@ -202,7 +205,7 @@ typedef struct iova_domain iova_domain;
 struct iova_config {
 	uint64_t granule;   /* bytes of a page frame: a power of two, at most 4096 */
 	uint64_t start_pfn; /* lowest pfn the search may hand out; 1 or more for sane use */
-	uint32_t cpus_possible; /* 1 .. 65536 */
+	uint32_t cpus_possible; /* 1 .. IOVA_MAX_CPUS */
 	uint32_t cpus_online;	/* CPUs 0 .. cpus_online-1 are online at first */
 	uint32_t classes;	/* 1 .. IOVA_MAX_CLASSES */
 	const struct iova_design *design; /* kept: must outlive the domain */

@@ -80,14 +80,16 @@ static void designs_without_reclaim_never_arm(void)
 	}
 }
 
-static void a_due_time_at_the_end_of_the_clock_does_not_wrap(void)
+static void a_due_time_past_the_end_of_the_clock_is_never(void)
 {
 	iova_domain *domain = domain_of((struct shape){ .possible = 1 });
-	fill_depot(domain, 0, 1, 2, IOVA_NEVER - 5);
-	CHECK_EQ(iova_next_deadline(domain), IOVA_NEVER - 1);
-	iova_run_class(domain, 0, IOVA_NEVER - 1);
+	fill_depot(domain, 0, 1, 2, IOVA_NEVER - DELAY);
+	CHECK_EQ(iova_next_deadline(domain), IOVA_NEVER);
+	CHECK_EQ(iova_run_due(domain, IOVA_NEVER - 1), 0);
+	iova_run_class(domain, 0, IOVA_NEVER - DELAY - 1);
 	CHECK_EQ(iova_next_deadline(domain), IOVA_NEVER - 1);
 	CHECK_EQ(iova_run_due(domain, IOVA_NEVER - 1), 1);
+	CHECK_EQ(iova_next_deadline(domain), IOVA_NEVER);
 	end(domain);
 }
 
@@ -582,6 +584,6 @@ int main(void)
 	TEST(a_full_magazine_that_finds_the_depot_full_goes_to_the_tree);
 	TEST(CPUs_that_do_not_exist_are_not_trimmed);
 	TEST(a_policy_without_look_lets_its_jobs_pass);
-	TEST(a_due_time_at_the_end_of_the_clock_does_not_wrap);
+	TEST(a_due_time_past_the_end_of_the_clock_is_never);
 	return 0;
 }

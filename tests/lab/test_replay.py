@@ -69,6 +69,35 @@ def test_recorded_reclaim_runs_at_its_rows_and_not_at_deadlines() -> None:
     assert run(trace_of(*rows)).classes[0]["reclaimed"] == 4
 
 
+def test_a_cpu_that_makes_a_call_after_it_went_is_back() -> None:
+    # Four magazines in the depot; 1 CPU online would leave 1 of them, 4 leave 4.
+    rows = filling_depot(6)
+    last = rows[-1]["t"]
+    gone = [row(last + 1, Op.CPU_OFFLINE, n=cpu) for cpu in (1, 2, 3)]
+    back = [alloc(last + 2, 0, cpu=cpu, size=64) for cpu in (1, 2)]
+    back[1]["slot"] = 1
+    end = row(last + 10 * SECOND, Op.FLUSH_CACHES)
+    assert run(trace_of(*rows, *gone, end, cpus=4)).classes[0]["reclaimed"] == 6 - 1
+    assert run(trace_of(*rows, *gone, *back, end, cpus=4)).classes[0]["reclaimed"] == 6 - 3
+
+
+def test_a_domain_made_later_knows_which_cpus_went() -> None:
+    late = [r | {"domain": 1} for r in filling_depot(6)]
+    start, end = [row(0, Op.CREATE, pfn=1), row(0, Op.CPU_OFFLINE, n=1)], 10 * SECOND
+    flush = row(end, Op.FLUSH_CACHES, domain=1)
+    domains = (DomainInfo(0), DomainInfo(1))
+    result = run(trace_of(*start, *late, flush, domains=domains))
+    assert result.classes[0]["reclaimed"] == 6 - 1
+
+
+def test_a_cpu_that_can_not_be_is_refused() -> None:
+    trace = trace_of(alloc(1, 0), row(2, Op.CPU_OFFLINE, n=1), cpus=2)
+    source = lab.prepare(trace)
+    source.columns["n"] = np.array([0, 2], dtype=np.uint32)
+    with pytest.raises(IovaError, match="not below the number of possible CPUs"):
+        lab.replay(source, parse_design("unbounded"))
+
+
 def test_a_free_without_its_allocation_is_skipped_and_counted() -> None:
     result = run(trace_of(alloc(1, 0), row(2, Op.FREE, size=1), free(3, 0)))
     assert (result.totals["frees"], result.totals["skipped_frees"]) == (1, 1)

@@ -98,8 +98,8 @@ def test_an_interrupt_leaves_no_file_and_keeps_the_old_one(
     (tmp_path / "in.txt").write_bytes(SMALL.text())
     (tmp_path / "out").write_bytes(b"old")
 
-    def interrupted(_frame: pl.DataFrame, file: io.BytesIO, **_: object) -> None:
-        file.write(b"half")
+    def interrupted(_frame: pl.DataFrame, path: Path, **_: object) -> None:
+        path.write_bytes(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", interrupted)

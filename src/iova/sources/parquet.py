@@ -48,15 +48,14 @@ def write_parquet(trace: Trace, out: str | Path) -> None:
     metadata = {METADATA_KEY: json.dumps(asdict(trace.info), sort_keys=True)}
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with temporary.open("xb") as file:
-            trace.events.write_parquet(
-                file,
-                compression="zstd",
-                compression_level=1,
-                statistics=False,
-                row_group_size=ROW_GROUP,
-                metadata=metadata,
-            )
+        trace.events.write_parquet(
+            temporary,
+            compression="zstd",
+            compression_level=1,
+            statistics=False,
+            row_group_size=ROW_GROUP,
+            metadata=metadata,
+        )
         temporary.replace(path)
     except OSError as error:
         raise InputError(str(out), f"cannot be written: {error.strerror or error}.") from error
