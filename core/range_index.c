@@ -3,14 +3,14 @@
 
 #include <string.h>
 
-_Static_assert(sizeof(struct index_leaf) == 512, "a leaf is eight cache lines");
-_Static_assert(LEAF_SLOTS <= 32 && NODE_SLOTS <= 32, "a bit for each slot");
-_Static_assert(sizeof(struct index_node) <= 1024, "an inner node is at most sixteen");
+_Static_assert(sizeof(struct index_leaf) <= 1024, "a leaf is at most sixteen cache lines");
+_Static_assert(sizeof(struct index_node) <= 1024, "an inner node is as well");
+_Static_assert(LEAF_SLOTS < 64 && NODE_SLOTS < 32, "a bit for each slot");
 
 /* A node takes a new child until it is full; siblings that together leave this much room
  * are merged, so that a merge is not undone by the next insert. */
-#define MERGE_LEAF (LEAF_SLOTS - 6u)
-#define MERGE_NODE (NODE_SLOTS - 5u)
+#define MERGE_LEAF (LEAF_SLOTS - LEAF_SLOTS / 5)
+#define MERGE_NODE (NODE_SLOTS - NODE_SLOTS / 5)
 
 #define WORDS_PER_LINE 8u
 
@@ -43,14 +43,14 @@ static inline uint64_t gap_start(const struct index_leaf *leaf, unsigned slot)
 }
 
 /* The bits of `gaps` for the slots from `slot` up: the highest slot's is the lowest bit. */
-static inline uint32_t gaps_from(unsigned slot)
+static inline uint64_t gaps_from(unsigned slot)
 {
-	return UINT32_MAX >> slot;
+	return UINT64_MAX >> slot;
 }
 
-static inline uint32_t gap_bit(unsigned slot)
+static inline uint64_t gap_bit(unsigned slot)
 {
-	return UINT32_C(0x80000000) >> slot;
+	return (UINT64_C(1) << 63) >> slot;
 }
 
 /* After the range at `slot` or the end of the one before has moved. */
@@ -79,8 +79,8 @@ static struct gap_summary larger(struct gap_summary x, struct gap_summary y)
 static struct gap_summary leaf_summary(const struct index_leaf *leaf)
 {
 	struct gap_summary sum = { 0, 0 };
-	for (uint32_t left = leaf->gaps; left; left &= left - 1) {
-		unsigned i = 31u - (unsigned)__builtin_ctz(left);
+	for (uint64_t left = leaf->gaps; left; left &= left - 1) {
+		unsigned i = 63u - (unsigned)__builtin_ctzll(left);
 		uint64_t a = gap_start(leaf, i), b = leaf->lo[i];
 		if (b - a > sum.best) /* best never exceeds the length */
 			sum = larger(sum, gap_figures(a, b));
@@ -113,9 +113,15 @@ static void node_pad(struct index_node *node)
 	}
 }
 
+/* Aligned as every heap does by itself: asked for whole cache lines, many waste a quarter. */
+static void *block_get(const struct range_index *index, size_t size)
+{
+	return index->memory->allocate(index->memory->context, IOVA_MEMORY_TREE, size, 16);
+}
+
 static struct index_leaf *leaf_new(struct range_index *index)
 {
-	struct index_leaf *leaf = memory_get(index->memory, IOVA_MEMORY_TREE, sizeof(*leaf));
+	struct index_leaf *leaf = block_get(index, sizeof(*leaf));
 	if (leaf)
 		index->leaves++;
 	return leaf;
@@ -123,7 +129,7 @@ static struct index_leaf *leaf_new(struct range_index *index)
 
 static struct index_node *node_new(struct range_index *index)
 {
-	struct index_node *node = memory_get(index->memory, IOVA_MEMORY_TREE, sizeof(*node));
+	struct index_node *node = block_get(index, sizeof(*node));
 	if (node)
 		index->nodes++;
 	return node;
@@ -189,17 +195,20 @@ static inline unsigned first_at_or_above(const uint64_t *key, unsigned slots, ui
 	unsigned line = 0;
 	for (unsigned i = WORDS_PER_LINE - 1; i + 1 < slots; i += WORDS_PER_LINE)
 		line += key[i] < pfn;
-	unsigned first = line * WORDS_PER_LINE, at = first;
+	unsigned first = line * WORDS_PER_LINE;
+	if (first > slots - WORDS_PER_LINE)
+		first = slots - WORDS_PER_LINE; /* the last line may be a short one */
+	unsigned at = first;
 	for (unsigned i = 0; i < WORDS_PER_LINE - 1; i++)
 		at += key[first + i] < pfn;
 	return at;
 }
 
-/* What the search will want next, while it waits for the keys. */
-static inline void prefetch(const void *words, size_t bytes)
+/* All lines of a node at once: the keys lead to the others, and each may be far away. */
+static inline void prefetch(const void *node, size_t bytes)
 {
 	for (size_t i = 0; i < bytes; i += 64)
-		__builtin_prefetch((const char *)words + i);
+		__builtin_prefetch((const char *)node + i);
 }
 
 void index_seek(const struct range_index *index, uint64_t pfn, struct index_path *path)
@@ -207,13 +216,13 @@ void index_seek(const struct range_index *index, uint64_t pfn, struct index_path
 	void *block = index->root;
 	for (unsigned level = index->height; level-- > 0;) {
 		struct index_node *node = block;
-		prefetch(node->child, sizeof(node->child));
+		prefetch(node, sizeof(*node));
 		path->node[level] = node;
 		path->at[level] = first_at_or_above(node->key, NODE_SLOTS, pfn);
 		block = node->child[path->at[level]];
 	}
 	path->leaf = block;
-	prefetch(path->leaf->lo, sizeof(path->leaf->lo));
+	prefetch(path->leaf, sizeof(*path->leaf));
 	path->slot = first_at_or_above(path->leaf->hi, LEAF_SLOTS, pfn);
 }
 
@@ -295,9 +304,9 @@ static bool find_in_leaf(struct index_path *path, uint64_t top, uint64_t size, u
 			 uint64_t *pfn)
 {
 	const struct index_leaf *leaf = path->leaf;
-	uint32_t left = leaf->gaps & ~gaps_from(path->slot + 1);
+	uint64_t left = leaf->gaps & ~gaps_from(path->slot + 1);
 	for (; left; left &= left - 1) {
-		unsigned i = 31u - (unsigned)__builtin_ctz(left);
+		unsigned i = 63u - (unsigned)__builtin_ctzll(left);
 		uint64_t b = leaf->lo[i] < top ? leaf->lo[i] : top;
 		if (gap_fits(gap_start(leaf, i), b, size, mask)) {
 			path->slot = i;
@@ -448,7 +457,7 @@ static void key_changed(const struct range_index *index, struct index_path *path
 static void leaf_insert(struct index_leaf *leaf, unsigned slot, struct iova_range range)
 {
 	size_t n = (size_t)leaf->count - slot;
-	uint32_t moving = leaf->gaps & gaps_from(slot);
+	uint64_t moving = leaf->gaps & gaps_from(slot);
 	memmove(&leaf->hi[slot + 1], &leaf->hi[slot], n * sizeof(uint64_t));
 	memmove(&leaf->lo[slot + 1], &leaf->lo[slot], n * sizeof(uint64_t));
 	leaf->gaps = (leaf->gaps ^ moving) | moving >> 1;
@@ -463,7 +472,7 @@ static void leaf_insert(struct index_leaf *leaf, unsigned slot, struct iova_rang
 static void leaf_remove(struct index_leaf *leaf, unsigned slot)
 {
 	size_t n = (size_t)leaf->count - slot - 1;
-	uint32_t moving = leaf->gaps & gaps_from(slot);
+	uint64_t moving = leaf->gaps & gaps_from(slot);
 	memmove(&leaf->hi[slot], &leaf->hi[slot + 1], n * sizeof(uint64_t));
 	memmove(&leaf->lo[slot], &leaf->lo[slot + 1], n * sizeof(uint64_t));
 	leaf->gaps = (leaf->gaps ^ moving) | (moving << 1 & gaps_from(slot));
@@ -577,7 +586,7 @@ static void leaf_split(struct index_leaf *leaf, struct index_leaf *low, unsigned
 	size_t rest = (size_t)leaf->count - n;
 	memmove(leaf->hi, &leaf->hi[n], rest * sizeof(uint64_t));
 	memmove(leaf->lo, &leaf->lo[n], rest * sizeof(uint64_t));
-	leaf->count = (uint32_t)rest;
+	leaf->count = rest;
 	leaf->gaps <<= n;
 	leaf_pad(low);
 	leaf_pad(leaf);

@@ -42,21 +42,21 @@
 
 #include "common.h"
 
-#define LEAF_SLOTS 31u
+#define LEAF_SLOTS 62u
 #define NODE_SLOTS 24u
 /* Levels of inner nodes. Siblings that fit in one node are merged, so inner nodes are
  * more than a third full on average and 2^48 ranges need fewer. */
 #define MAX_HEIGHT 20u
 
 /*
- * Keys begin a cache line, and slots beyond the count hold UINT64_MAX there: so a key is
- * found by comparing with the last of each line, and then with the others of one line,
- * without a branch and without waiting for one line to know the next.
+ * Slots beyond the count have the key UINT64_MAX: so a key is found by comparing with one
+ * of each cache line's worth, and then with the others of that line, without a branch and
+ * without waiting for one line to know the next.
  */
 struct index_leaf {
 	uint64_t hi[LEAF_SLOTS];
-	uint32_t count;
-	uint32_t gaps; /* bit 31 - i: there is a gap below range i; most ranges touch */
+	uint64_t count;
+	uint64_t gaps; /* bit 63 - i: there is a gap below range i; most ranges touch */
 	uint64_t lo[LEAF_SLOTS];
 	uint64_t floor; /* pfn above the range before the first; 0: there is none */
 };

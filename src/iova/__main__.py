@@ -31,8 +31,7 @@ def _run_bare(arguments: list[str], missing: list[str]) -> int:
         print(f"iova {_core.VERSION}")
         return 0
     if arguments[:1] == ["list"]:
-        for design in builtin_designs():
-            print(f"{design.name:<12} {design.summary}")
+        print("\n".join(f"{design.name:<12} {design.summary}" for design in builtin_designs()))
         return 0
     verb = f"iova {arguments[0]}" if arguments else "the command iova"
     print(

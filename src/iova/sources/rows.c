@@ -19,25 +19,13 @@ static bool add_block(struct rows *rows)
     return true;
 }
 
-bool rows_reserve(struct rows *rows)
+bool rows_grow(struct rows *rows)
 {
     while ((uint64_t)rows->block_count * ROWS_PER_BLOCK < rows->count + 2) {
         if (!add_block(rows))
             return false;
     }
     return true;
-}
-
-struct row rows_add(struct rows *rows, int64_t t, uint16_t cpu, enum op op)
-{
-    const struct row row = {rows->blocks[rows->count / ROWS_PER_BLOCK], (uint32_t)(rows->count % ROWS_PER_BLOCK)};
-
-    rows->count++;
-    row.block->t[row.at] = t;
-    row.block->cpu[row.at] = cpu;
-    row.block->op[row.at] = (uint8_t)op;
-    row.block->valid[row.at] = VALID(T) | VALID(CPU) | VALID(OP) | VALID(FLAGS);
-    return row;
 }
 
 void rows_free(struct rows *rows)

@@ -89,10 +89,25 @@ struct row {
 };
 
 /* Makes room for two more rows. False: no memory; the rows are as before. */
-bool rows_reserve(struct rows *rows);
+bool rows_grow(struct rows *rows);
+
+static inline bool rows_reserve(struct rows *rows)
+{
+    return (uint64_t)rows->block_count * ROWS_PER_BLOCK >= rows->count + 2 || rows_grow(rows);
+}
 
 /* A new row of nulls with t, cpu, op and flags (none) set; room for it must have been reserved. */
-struct row rows_add(struct rows *rows, int64_t t, uint16_t cpu, enum op op);
+static inline struct row rows_add(struct rows *rows, int64_t t, uint16_t cpu, enum op op)
+{
+    const struct row row = {rows->blocks[rows->count / ROWS_PER_BLOCK], (uint32_t)(rows->count % ROWS_PER_BLOCK)};
+
+    rows->count++;
+    row.block->t[row.at] = t;
+    row.block->cpu[row.at] = cpu;
+    row.block->op[row.at] = (uint8_t)op;
+    row.block->valid[row.at] = VALID(T) | VALID(CPU) | VALID(OP) | VALID(FLAGS);
+    return row;
+}
 
 void rows_free(struct rows *rows);
 

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "record.h"
 #include "rows.h"
@@ -49,13 +50,29 @@ static inline struct open_call *stack_top(struct cpu_calls *cpu)
     return cpu->depth ? &cpu->open[cpu->depth - 1] : NULL;
 }
 
+/* Takes out the call at this index. */
+static inline struct open_call stack_remove(struct cpu_calls *cpu, int at)
+{
+    const struct open_call call = cpu->open[at];
+
+    cpu->depth--;
+    if (at < cpu->depth)
+        memmove(&cpu->open[at], &cpu->open[at + 1], (size_t)(cpu->depth - at) * sizeof(cpu->open[0]));
+    return call;
+}
+
 /* Opens a call. If the stack is full, its outermost call moves to *dropped, and the result is true. */
-bool stack_push(struct cpu_calls *cpu, const struct open_call *call, struct open_call *dropped);
+static inline bool stack_push(struct cpu_calls *cpu, const struct open_call *call, struct open_call *dropped)
+{
+    const bool full = cpu->depth == STACK_DEPTH;
+
+    if (full)
+        *dropped = stack_remove(cpu, 0);
+    cpu->open[cpu->depth++] = *call;
+    return full;
+}
 
 /* Index of the call that this return closes: the innermost of the kind and pid, else of the kind; or -1. */
 int stack_find(const struct cpu_calls *cpu, unsigned kind, uint32_t pid);
-
-/* Takes out the call at this index. */
-struct open_call stack_remove(struct cpu_calls *cpu, int at);
 
 #endif
