@@ -850,7 +850,7 @@ static bool leaf_is_padded(const struct index_leaf *leaf)
 	for (uint64_t i = leaf->count; i < LEAF_SLOTS; i++)
 		if (leaf->hi[i] != UINT64_MAX)
 			return false;
-	return (leaf->gaps & gaps_from(leaf->count)) == 0;
+	return (leaf->gaps & gaps_from((unsigned)leaf->count)) == 0;
 }
 
 static bool node_is_padded(const struct index_node *node)
