@@ -6,13 +6,16 @@ Addresses of kernel objects appear in :meth:`Scanner.domains` and in excerpts al
 from collections.abc import Sequence
 from typing import Any
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Scanner:
     """Scans one trace. Feed it the text, finish it, ask; take the rows last.
 
     ``seed`` guards the hash tables against made-up collisions; nothing depends on it.
     """
 
-    def __init__(self, seed: int) -> None: ...
+    def __new__(cls, seed: int) -> Scanner: ...
     def feed(self, text: bytes | bytearray | memoryview) -> None:
         """Take the next piece of the text; releases the GIL. Raises MemoryError."""
     def finish(self) -> None:
