@@ -206,13 +206,15 @@ uint64_t alloc_from_tree(struct iova_domain *domain, uint64_t size, uint64_t lim
 uint64_t iova_alloc(iova_domain *domain, uint32_t cpu, uint64_t size, uint64_t limit, bool flush)
 {
 	assert_cheap(domain->caches && cpu < domain->cpus_possible && size > 0);
-	return alloc_fast(domain, cpu, size, limit, flush);
+	bool quick;
+	return alloc_fast(domain, cpu, size, limit, flush, &quick);
 }
 
 void iova_free(iova_domain *domain, uint32_t cpu, uint64_t pfn, uint64_t size, uint64_t now)
 {
 	assert_cheap(domain->caches && cpu < domain->cpus_possible && size > 0);
-	free_fast(domain, cpu, pfn, size, now);
+	bool quick;
+	free_fast(domain, cpu, pfn, size, now, &quick);
 }
 
 /* ----------------------------------------------------------------- caches and CPUs */

@@ -21,7 +21,8 @@ struct replay_domain {
 	uint32_t epoch;		  /* times it was destroyed */
 	uint64_t live, live_ranges; /* pages and ranges users hold */
 	uint64_t outside;	  /* pages of the tree that are neither live nor cached */
-	uint64_t cached;	  /* tree pages - live - outside, as last accounted */
+	int64_t idle;		  /* tree pages - live - outside: what is cached, ... */
+	uint64_t cached;	  /* ... unless a range is freed as larger than it is */
 	uint64_t depot[IOVA_MAX_CLASSES]; /* full magazines, as last accounted */
 	uint64_t ranges;	  /* as last accounted */
 	uint64_t magazines;	  /* as last accounted */
@@ -38,8 +39,10 @@ struct replay {
 	bool someone_left;    /* a CPU went offline and has not been seen since */
 	bool started;
 	int64_t now;
-	uint64_t next_sample; /* may pass the end of the clock */
-	uint64_t next_due; /* earliest deadline of any domain */
+	int64_t depot_since;  /* totals.depot_ns counts up to here */
+	uint64_t next_sample; /* IOVA_NEVER: none; may pass the end of the clock */
+	uint64_t next_due;    /* earliest deadline of any domain */
+	uint64_t wake;	      /* the earlier of the two; 0 before the start */
 	uint64_t ranges, magazines, depot; /* of all domains */
 	struct replay_totals totals;
 	struct iova_counters dead[IOVA_MAX_CLASSES + 1]; /* of destroyed domains */
@@ -67,15 +70,23 @@ const char *replay_status_text(enum replay_status status)
 
 /* ------------------------------------------------------------------------ accounting */
 
-/* Time goes on to t while nothing changes: integrals grow. */
+/* Time goes on to t while nothing changes. */
 static inline void pass_time(struct replay *r, int64_t t)
 {
-	if (likely(r->started)) {
-		double dt = (double)(t - r->now);
-		r->totals.cached_page_ns += (double)r->totals.cached_pages * dt;
-		r->totals.depot_ns += (double)r->depot * dt;
-	}
+	r->totals.cached_page_ns += (double)(int64_t)r->totals.cached_pages * (double)(t - r->now);
 	r->now = t;
+}
+
+/* Depots change seldom: their integral is brought up to now before they do. */
+static void pass_depot_time(struct replay *r)
+{
+	r->totals.depot_ns += (double)r->depot * (double)(r->now - r->depot_since);
+	r->depot_since = r->now;
+}
+
+static inline void set_wake(struct replay *r)
+{
+	r->wake = r->next_due < r->next_sample ? r->next_due : r->next_sample;
 }
 
 static inline void raise_peak(uint64_t *peak, uint64_t value)
@@ -84,21 +95,21 @@ static inline void raise_peak(uint64_t *peak, uint64_t value)
 		*peak = value;
 }
 
-/* After something happened in a domain: what is cached, and the peaks of all domains. */
-static inline void account(struct replay *r, struct replay_domain *d)
+static inline void set_idle(struct replay *r, struct replay_domain *d, int64_t idle)
 {
-	uint64_t used = d->live + d->outside, pages = d->core ? d->core->tree.index.pages : 0;
-	uint64_t cached = pages > used ? pages - used : 0;
+	uint64_t cached = idle > 0 ? (uint64_t)idle : 0;
 	r->totals.cached_pages += cached - d->cached;
 	d->cached = cached;
-	raise_peak(&r->totals.cached_pages_peak, r->totals.cached_pages);
+	d->idle = idle;
 }
 
-/* The same for what only the slow paths change. */
-static void account_slow(struct replay *r, struct replay_domain *d)
+/* After something happened in a domain: what it holds, and the peaks of all domains. */
+static void account(struct replay *r, struct replay_domain *d)
 {
+	uint64_t pages = d->core ? d->core->tree.index.pages : 0;
 	uint64_t ranges = d->core ? d->core->tree.index.count - 1 : 0;
 	uint64_t magazines = d->core ? d->core->magazines : 0;
+	pass_depot_time(r);
 	r->ranges += ranges - d->ranges;
 	r->magazines += magazines - d->magazines;
 	d->ranges = ranges;
@@ -112,29 +123,21 @@ static void account_slow(struct replay *r, struct replay_domain *d)
 	raise_peak(&r->totals.magazines_peak, r->magazines);
 	raise_peak(&r->totals.linux_bytes_peak,
 		   r->ranges * LINUX_RANGE_BYTES + r->magazines * LINUX_MAGAZINE_BYTES);
+	set_idle(r, d, (int64_t)(pages - d->live - d->outside));
+	raise_peak(&r->totals.cached_pages_peak, r->totals.cached_pages);
+}
+
+/* After a call that was not quick. */
+static void account_call(struct replay *r, struct replay_domain *d)
+{
 	account(r, d);
-}
-
-/* Whether a call on ranges of this class changed what account_slow() reads. */
-static inline bool slow_part_moved(const struct replay_domain *d, unsigned size_class)
-{
-	const struct iova_domain *core = d->core;
-	return core->tree.index.count - 1 != d->ranges || core->magazines != d->magazines ||
-	       (size_class < core->classes &&
-		core->rcache[size_class].depot.length != d->depot[size_class]);
-}
-
-static inline void account_call(struct replay *r, struct replay_domain *d, uint64_t size)
-{
-	if (unlikely(slow_part_moved(d, order_of(size))))
-		account_slow(r, d);
-	else
-		account(r, d);
-	if (unlikely(d->core->earliest < r->next_due) && !r->config.recorded_reclaim)
+	if (d->core->earliest < r->next_due && !r->config.recorded_reclaim) {
 		r->next_due = d->core->earliest;
+		set_wake(r);
+	}
 }
 
-static void went_live(struct replay *r, struct replay_domain *d, uint64_t pages)
+static inline void went_live(struct replay *r, struct replay_domain *d, uint64_t pages)
 {
 	d->live += pages;
 	d->live_ranges++;
@@ -143,7 +146,7 @@ static void went_live(struct replay *r, struct replay_domain *d, uint64_t pages)
 	raise_peak(&r->totals.live_ranges_peak, ++r->totals.live_ranges);
 }
 
-static void left_live(struct replay *r, struct replay_domain *d, uint64_t pages)
+static inline void left_live(struct replay *r, struct replay_domain *d, uint64_t pages)
 {
 	d->live -= pages;
 	d->live_ranges--;
@@ -156,11 +159,10 @@ static void left_live(struct replay *r, struct replay_domain *d, uint64_t pages)
 static void find_next_due(struct replay *r)
 {
 	r->next_due = IOVA_NEVER;
-	if (r->config.recorded_reclaim)
-		return;
-	for (uint32_t i = 0; i < r->config.domain_count; i++)
+	for (uint32_t i = 0; i < r->config.domain_count && !r->config.recorded_reclaim; i++)
 		if (r->domains[i].core && r->domains[i].core->earliest < r->next_due)
 			r->next_due = r->domains[i].core->earliest;
+	set_wake(r);
 }
 
 static void run_jobs(struct replay *r, uint64_t due)
@@ -170,7 +172,7 @@ static void run_jobs(struct replay *r, uint64_t due)
 		struct replay_domain *d = &r->domains[i];
 		if (d->core && d->core->earliest <= due) {
 			iova_run_due(d->core, due);
-			account_slow(r, d);
+			account(r, d);
 		}
 	}
 	find_next_due(r);
@@ -243,7 +245,7 @@ static enum replay_status take_sample(struct replay *r, int64_t t)
 static enum replay_status pass_events_of_time(struct replay *r, int64_t t)
 {
 	for (;;) {
-		bool sample = r->config.sample_ns > 0 && r->next_sample <= (uint64_t)t;
+		bool sample = r->next_sample <= (uint64_t)t;
 		if (r->next_due <= (uint64_t)t &&
 		    (!sample || r->next_due <= r->next_sample)) {
 			run_jobs(r, r->next_due);
@@ -256,31 +258,41 @@ static enum replay_status pass_events_of_time(struct replay *r, int64_t t)
 		if (status != REPLAY_OK)
 			return status;
 		r->next_sample += (uint64_t)r->config.sample_ns;
+		set_wake(r);
 	}
 }
 
 static void start_clock(struct replay *r, int64_t t)
 {
 	r->started = true;
-	r->now = r->totals.t_first = t;
-	r->next_sample = (uint64_t)t;
+	r->now = r->depot_since = r->totals.t_first = t;
+	r->next_sample = r->config.sample_ns > 0 ? (uint64_t)t : IOVA_NEVER;
+	set_wake(r);
 }
 
-enum replay_status replay_advance(struct replay *r, int64_t t)
+static enum replay_status wake_up(struct replay *r, int64_t t)
+{
+	if (!r->started)
+		start_clock(r, t);
+	return pass_events_of_time(r, t);
+}
+
+static inline enum replay_status advance(struct replay *r, int64_t t)
 {
 	if (unlikely(t < r->now)) /* before the start that is 0 */
 		return REPLAY_TIME_BACK;
-	if (unlikely(!r->started))
-		start_clock(r, t);
-	if (unlikely(r->next_due <= (uint64_t)t ||
-		     (r->config.sample_ns > 0 && r->next_sample <= (uint64_t)t))) {
-		enum replay_status status = pass_events_of_time(r, t);
+	if (unlikely((uint64_t)t >= r->wake)) {
+		enum replay_status status = wake_up(r, t);
 		if (status != REPLAY_OK)
 			return status;
 	}
 	pass_time(r, t);
-	r->totals.t_last = t;
 	return REPLAY_OK;
+}
+
+enum replay_status replay_advance(struct replay *r, int64_t t)
+{
+	return advance(r, t);
 }
 
 /* -------------------------------------------------------------------------- domains */
@@ -307,7 +319,7 @@ static enum replay_status create(struct replay *r, uint32_t number, uint64_t sta
 			r->online[cpu] ? iova_cpu_online(d->core, cpu) :
 					 iova_cpu_offline(d->core, cpu);
 		r->totals.domains++;
-		account_slow(r, d);
+		account(r, d);
 		return REPLAY_OK;
 	case IOVA_NO_MEMORY:
 		return REPLAY_NO_MEMORY;
@@ -320,7 +332,7 @@ static enum replay_status make_caches(struct replay *r, struct replay_domain *d)
 {
 	switch (iova_make_caches(d->core)) {
 	case IOVA_OK:
-		account_slow(r, d);
+		account(r, d);
 		return REPLAY_OK;
 	case IOVA_NO_MEMORY:
 		return REPLAY_NO_MEMORY;
@@ -361,7 +373,7 @@ static void bury(struct replay *r, struct replay_domain *d)
 	r->totals.live_pages -= d->live;
 	r->totals.live_ranges -= d->live_ranges;
 	d->live = d->live_ranges = d->outside = 0;
-	account_slow(r, d);
+	account(r, d);
 }
 
 static enum replay_status reserve(struct replay *r, struct replay_domain *d, uint64_t lo,
@@ -370,7 +382,7 @@ static enum replay_status reserve(struct replay *r, struct replay_domain *d, uin
 	uint64_t before = d->core->tree.index.pages;
 	enum iova_status status = iova_reserve(d->core, lo, hi, NULL);
 	d->outside += d->core->tree.index.pages - before;
-	account_slow(r, d);
+	account(r, d);
 	if (status == IOVA_NO_MEMORY)
 		return REPLAY_NO_MEMORY;
 	return status == IOVA_OK ? REPLAY_OK : REPLAY_BAD_RESERVE;
@@ -418,81 +430,102 @@ static inline enum replay_status open_slot(struct replay *r, uint32_t number)
 	return REPLAY_OK;
 }
 
-static inline uint64_t call_alloc(struct iova_domain *core, const struct replay_events *e, size_t i)
+/* What an allocation or free needs of its row. */
+struct call {
+	int64_t t;
+	uint64_t size, limit;
+	uint32_t domain, slot;
+	uint32_t cpu;
+	uint8_t op, flags;
+};
+
+static inline struct call call_at(const struct replay_events *e, size_t i)
 {
-	uint8_t flags = e->flags[i];
-	if (likely(!(flags & FLAG_RAW)))
-		return alloc_fast(core, e->cpu[i], e->size[i], e->limit[i],
-				  (flags & FLAG_FLUSH_RETRY) != 0);
+	return (struct call){ .t = e->t[i],
+			      .size = e->size[i],
+			      .limit = e->limit[i],
+			      .domain = e->domain[i],
+			      .slot = e->slot[i],
+			      .cpu = e->cpu[i],
+			      .op = e->op[i],
+			      .flags = e->flags[i] };
+}
+
+static uint64_t alloc_raw(struct iova_domain *core, uint64_t size, uint64_t limit, bool align)
+{
 	struct iova_range range;
-	if (iova_alloc_raw(core, e->size[i], e->limit[i], (flags & FLAG_ALIGN) != 0, &range) !=
-	    IOVA_OK)
-		return 0;
-	return range.lo;
+	return iova_alloc_raw(core, size, limit, align, &range) == IOVA_OK ? range.lo : 0;
 }
 
-static inline uint64_t pages_of(const struct iova_domain *core, uint64_t size, uint8_t flags)
+/* The allocation of a row whose slot is open; the pfn, 0: failed. */
+static inline uint64_t alloc_in_slot(struct replay *r, struct replay_domain *d, struct call c)
 {
-	return flags & FLAG_RAW ? size : rounded_size(core, size);
-}
-
-/* The allocation of row i, in a slot that is open. */
-static void alloc_in_slot(struct replay *r, struct replay_domain *d, const struct replay_events *e,
-			  size_t i)
-{
-	uint64_t pfn = call_alloc(d->core, e, i);
-	uint64_t pages = pages_of(d->core, e->size[i], e->flags[i]);
-	struct slot slot = { NO_PFN, pages, e->domain[i], d->epoch };
-	r->totals.allocations++;
-	if (pfn) {
-		slot.pfn = pfn;
-		went_live(r, d, pages);
+	uint64_t pages = c.size, pfn;
+	bool quick = false;
+	if (likely(!(c.flags & FLAG_RAW))) {
+		pages = rounded_size(d->core, c.size);
+		pfn = alloc_fast(d->core, c.cpu, c.size, c.limit, (c.flags & FLAG_FLUSH_RETRY) != 0,
+				 &quick);
 	} else {
-		r->totals.failed++;
+		pfn = alloc_raw(d->core, c.size, c.limit, (c.flags & FLAG_ALIGN) != 0);
 	}
-	if (e->slot[i] != NO_SLOT)
-		r->slots[e->slot[i]] = slot;
-	if (e->result)
-		e->result[i] = pfn;
-	r->previous_failed = pfn == 0;
-	account_call(r, d, e->size[i]);
+	r->totals.allocations++;
+	if (likely(pfn))
+		went_live(r, d, pages);
+	else
+		r->totals.failed++;
+	if (likely(c.slot != NO_SLOT))
+		r->slots[c.slot] = (struct slot){ pfn ? pfn : NO_PFN, pages, c.domain, d->epoch };
+	if (likely(quick))
+		set_idle(r, d, d->idle - (int64_t)pages);
+	else
+		account_call(r, d);
+	return pfn;
 }
 
-static enum replay_status alloc(struct replay *r, struct replay_domain *d,
-				const struct replay_events *e, size_t i)
+static inline enum replay_status alloc(struct replay *r, struct replay_domain *d, struct call c,
+				       uint64_t *result)
 {
-	if (unlikely(e->size[i] == 0))
+	if (unlikely(c.size == 0))
 		return REPLAY_BAD_SIZE;
-	bool wanted = !(e->flags[i] & FLAG_ONLY_IF_PREVIOUS_FAILED) || r->previous_failed;
-	r->previous_failed = false;
-	if (unlikely(!wanted))
+	if (unlikely((c.flags & FLAG_ONLY_IF_PREVIOUS_FAILED) && !r->previous_failed))
 		return REPLAY_OK;
-	enum replay_status status = open_slot(r, e->slot[i]);
-	if (likely(status == REPLAY_OK))
-		alloc_in_slot(r, d, e, i);
-	return status;
+	enum replay_status status = open_slot(r, c.slot);
+	if (unlikely(status != REPLAY_OK))
+		return status;
+	uint64_t pfn = alloc_in_slot(r, d, c);
+	r->previous_failed = pfn == 0;
+	if (result)
+		*result = pfn;
+	return REPLAY_OK;
 }
 
-static enum replay_status free_slot(struct replay *r, struct replay_domain *d,
-				    const struct replay_events *e, size_t i)
+static inline enum replay_status free_slot(struct replay *r, struct replay_domain *d, struct call c)
 {
-	uint32_t number = e->slot[i];
-	if (unlikely(number >= r->slot_count || !slot_is_live(r, &r->slots[number]))) {
+	r->previous_failed = false;
+	if (unlikely(c.slot >= r->slot_count || !slot_is_live(r, &r->slots[c.slot]))) {
 		r->totals.skipped_frees++;
 		return REPLAY_OK;
 	}
-	struct slot *slot = &r->slots[number];
-	if (unlikely(slot->domain != e->domain[i]))
+	struct slot *slot = &r->slots[c.slot];
+	if (unlikely(slot->domain != c.domain))
 		return REPLAY_BAD_SLOT;
-	uint64_t size = e->size[i] ? e->size[i] : slot->pages;
-	if (likely(!(e->flags[i] & FLAG_RAW)))
-		free_fast(d->core, e->cpu[i], slot->pfn, size, (uint64_t)e->t[i]);
+	uint64_t pages = slot->pages;
+	bool quick = false;
+	if (likely(!(c.flags & FLAG_RAW)))
+		free_fast(d->core, c.cpu, slot->pfn, c.size ? c.size : pages, (uint64_t)c.t,
+			  &quick);
 	else
 		(void)iova_free_raw(d->core, slot->pfn);
-	left_live(r, d, slot->pages);
+	left_live(r, d, pages);
 	slot->pfn = NO_PFN;
 	r->totals.frees++;
-	account_call(r, d, size);
+	if (likely(quick)) {
+		set_idle(r, d, d->idle + (int64_t)pages);
+		raise_peak(&r->totals.cached_pages_peak, r->totals.cached_pages);
+	} else {
+		account_call(r, d);
+	}
 	return REPLAY_OK;
 }
 
@@ -501,7 +534,7 @@ static void run_recorded(struct replay *r, struct replay_domain *d, uint64_t siz
 	if (!r->config.recorded_reclaim || size == 0)
 		return;
 	iova_run_class(d->core, order_of(size), (uint64_t)t);
-	account_slow(r, d);
+	account(r, d);
 }
 
 static enum replay_status move_cpu(struct replay *r, struct replay_domain *d, uint32_t cpu,
@@ -515,7 +548,7 @@ static enum replay_status move_cpu(struct replay *r, struct replay_domain *d, ui
 		iova_cpu_online(d->core, cpu);
 	else
 		iova_cpu_offline(d->core, cpu);
-	account_slow(r, d);
+	account(r, d);
 	return REPLAY_OK;
 }
 
@@ -566,7 +599,7 @@ static enum replay_status run_rare(struct replay *r, const struct replay_events 
 	default:
 		return REPLAY_BAD_OP;
 	}
-	account_slow(r, d);
+	account(r, d);
 	return REPLAY_OK;
 }
 
@@ -576,48 +609,47 @@ static inline bool is_not_for_replay(const struct replay *r, uint8_t op)
 	return op >= OP_FIRST_INSIDE && !(op == OP_RECLAIM && r->config.recorded_reclaim);
 }
 
+static inline enum replay_status run_call(struct replay *r, struct call c, uint64_t *result)
+{
+	struct replay_domain *d = &r->domains[c.domain];
+	if (unlikely(r->someone_left))
+		bring_back(r, c.cpu);
+	if (unlikely(!d->core || !d->core->caches)) {
+		enum replay_status status = need_domain(r, c.domain, true);
+		if (status != REPLAY_OK)
+			return status;
+	}
+	return c.op == OP_ALLOC ? alloc(r, d, c, result) : free_slot(r, d, c);
+}
+
 static inline enum replay_status run_row(struct replay *r, const struct replay_events *e, size_t i)
 {
-	uint8_t op = e->op[i];
-	uint32_t number = e->domain[i];
-	enum replay_status status = replay_advance(r, e->t[i]);
+	struct call c = call_at(e, i);
+	enum replay_status status = advance(r, c.t);
 	if (unlikely(status != REPLAY_OK))
 		return status;
-	if (is_not_for_replay(r, op))
+	if (unlikely(is_not_for_replay(r, c.op)))
 		return REPLAY_OK;
-	if (unlikely(e->cpu[i] >= r->config.cpus_possible))
+	if (unlikely(c.cpu >= r->config.cpus_possible))
 		return REPLAY_BAD_CPU;
-	if (unlikely(number >= r->config.domain_count))
+	if (unlikely(c.domain >= r->config.domain_count))
 		return REPLAY_BAD_DOMAIN;
 	r->totals.calls++;
-	if (likely(op == OP_ALLOC || op == OP_FREE)) {
-		if (unlikely(r->someone_left))
-			bring_back(r, e->cpu[i]);
-		status = need_domain(r, number, true);
-		if (unlikely(status != REPLAY_OK))
-			return status;
-		if (op == OP_ALLOC)
-			return alloc(r, &r->domains[number], e, i);
-		status = free_slot(r, &r->domains[number], e, i);
-	} else {
-		status = run_rare(r, e, i);
-	}
+	if (likely(c.op == OP_ALLOC || c.op == OP_FREE))
+		return run_call(r, c, e->result ? &e->result[i] : NULL);
 	r->previous_failed = false;
-	return status;
+	return run_rare(r, e, i);
 }
 
 enum replay_status replay_feed(struct replay *r, const struct replay_events *events, size_t *row)
 {
-	for (size_t i = 0; i < events->count; i++) {
-		enum replay_status status = run_row(r, events, i);
-		if (unlikely(status != REPLAY_OK)) {
-			*row = i;
-			return status;
-		}
-		r->totals.events++;
-	}
-	*row = events->count;
-	return REPLAY_OK;
+	enum replay_status status = REPLAY_OK;
+	size_t i = 0;
+	while (i < events->count && (status = run_row(r, events, i)) == REPLAY_OK)
+		i++;
+	r->totals.events += i;
+	*row = i;
+	return status;
 }
 
 /* ------------------------------------------------------------------ life and results */
@@ -681,6 +713,8 @@ void replay_destroy(struct replay *r)
 struct replay_totals replay_read_totals(const struct replay *r)
 {
 	struct replay_totals totals = r->totals;
+	totals.t_last = r->now;
+	totals.depot_ns += (double)r->depot * (double)(r->now - r->depot_since);
 	for (uint32_t i = 0; i < r->config.domain_count; i++) {
 		const struct iova_domain *core = r->domains[i].core;
 		if (!core)

@@ -44,12 +44,14 @@ static struct iova_domain *inlined;
 
 static inline uint64_t inlined_take(void)
 {
-	return alloc_fast(inlined, cpu, size, limit, false);
+	bool quick;
+	return alloc_fast(inlined, cpu, size, limit, false, &quick);
 }
 
 static inline void inlined_give(uint64_t pfn)
 {
-	free_fast(inlined, cpu, pfn, size, now);
+	bool quick;
+	free_fast(inlined, cpu, pfn, size, now, &quick);
 }
 
 DEFINE_LOOPS(inlined, uint64_t, inlined_take, inlined_give)

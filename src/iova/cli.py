@@ -20,7 +20,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from iova import _core, samples
 from iova.designs import LINUX_DESIGNS, builtin_designs, parse_design
@@ -291,13 +300,22 @@ def _verify_trace(
 # ------------------------------------------------------------------------------- plumbing
 
 
+class _RateColumn(ProgressColumn):
+    """Bytes, rows or events a second, whatever the task counts."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{table.short_count(speed)}/s")
+
+
 @contextmanager
 def _progress() -> Iterator[Callable[[str], Callable[[int, int | None], None]]]:
     """Progress bars on standard error: ``progress(what)(done, total)``; nothing off a terminal."""
     bars = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TaskProgressColumn(show_speed=True),
+        TaskProgressColumn(),
+        _RateColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
