@@ -10,60 +10,76 @@ import numpy.typing as npt
 
 from iova import _core
 from iova.designs import parse_design
-from iova.events import FIRST_INSIDE_OP, Op
+from iova.events import FIRST_INSIDE_OP, NO_SLOT, Flag, Op
 from iova.lab.replay import ReplayInput, prepare
 from iova.samples import resolve
 from iova.sources import load
 
 Columns = dict[str, npt.NDArray[Any]]
 
+#: Rows that make a domain: they can not be repeated.
+_SETTING_UP = (int(Op.CREATE), int(Op.MAKE_CACHES), int(Op.RESERVE))
+
 
 @dataclass(frozen=True)
 class Table:
-    """The calls of a trace, closed by the destruction of every domain.
+    """The calls of a trace, closed so that they can follow upon themselves.
 
-    So the next repetition starts with an empty address space and no slot in use, as the trace
-    itself did; only its times have moved on by ``period_ns``.
+    What is live at the end is freed there, so a repetition finds the address space as a longer
+    recording would: nothing live, the caches filled. Domains are made once, by ``setting_up``.
     """
 
+    setting_up: Columns
     columns: Columns
     source: ReplayInput
     period_ns: int
 
     @property
     def rows(self) -> int:
-        """Rows of one repetition, the closing ones included."""
+        """Rows of one repetition."""
         return len(self.columns["t"])
 
     def start(self, design: str, *, count_steps: bool) -> _core.Replay:
-        """A new replay of this table under a design."""
+        """A new replay under a design, its domains made."""
         spec = parse_design(design)
-        return _core.Replay(
+        replay = _core.Replay(
             [spec.make() for _ in self.source.domains],
             [(domain.granule, domain.start) for domain in self.source.domains],
             possible=self.source.possible,
             online=self.source.online,
             count_steps=count_steps,
         )
-
-    def move_on(self) -> None:
-        """Move all times on by one period, in place."""
-        self.columns["t"] += self.period_ns
+        replay.feed(self.setting_up)
+        return replay
 
 
 def load_table(source: str) -> Table:
     """Read a sample, a trace file or a Parquet."""
     calls = prepare(load(resolve(source)).trace)
-    wanted = calls.columns["op"] < FIRST_INSIDE_OP
-    columns = {name: column[wanted] for name, column in calls.columns.items()}
-    domains = len(calls.domains)
-    last = int(columns["t"][-1])
-    for name, column in columns.items():
-        closing = np.zeros(domains, dtype=column.dtype)
-        columns[name] = np.concatenate([column, closing])
-    end = slice(-domains, None)
-    columns["t"][end] = last
-    columns["op"][end] = int(Op.DESTROY)
-    columns["domain"][end] = np.arange(domains)
-    period = last - int(columns["t"][0]) + 1
-    return Table(columns, calls, period)
+    op = calls.columns["op"]
+    making = np.isin(op, _SETTING_UP)
+    setting_up = _rows(calls.columns, making)
+    setting_up["t"] = np.full_like(setting_up["t"], calls.columns["t"][0])
+    columns = _rows(calls.columns, ~making & (op < FIRST_INSIDE_OP))
+    left = _rows(columns, _never_freed(columns))
+    left["op"][:] = int(Op.FREE)
+    left["flags"] &= int(Flag.RAW)
+    left["t"][:] = columns["t"][-1]
+    closed = {name: np.concatenate([column, left[name]]) for name, column in columns.items()}
+    period = int(closed["t"][-1] - closed["t"][0]) + 1
+    return Table(setting_up, closed, calls, period)
+
+
+def _rows(columns: Columns, wanted: npt.NDArray[Any]) -> Columns:
+    return {name: column[wanted] for name, column in columns.items()}
+
+
+def _never_freed(columns: Columns) -> npt.NDArray[np.intp]:
+    """Rows of the allocations that are live at the end: the last of their slots."""
+    slot = columns["slot"]
+    named = np.flatnonzero(slot != NO_SLOT)
+    last = np.zeros(int(slot[named].max()) + 1, dtype=np.intp)
+    last[slot[named]] = named
+    rows: npt.NDArray[np.intp] = np.sort(last)
+    allocations: npt.NDArray[np.intp] = rows[columns["op"][rows] == int(Op.ALLOC)]
+    return allocations

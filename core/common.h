@@ -18,10 +18,12 @@
 /* pfn of the range above all others, which never goes away. */
 #define ANCHOR_PFN UINT64_MAX
 
-/* Smallest k with 2^k >= n, n >= 1; 64 past 2^63. */
+/* Smallest k with 2^k >= n, n >= 1; 64 past 2^63. No branch parts the sizes in use. */
 static inline unsigned order_of(uint64_t n)
 {
-	return n <= 1 ? 0 : 64u - (unsigned)__builtin_clzll(n - 1);
+	if (unlikely((int64_t)(n - 1) < 0))
+		return n ? 64 : 0;
+	return 63u - (unsigned)__builtin_clzll(2 * n - 1);
 }
 
 static inline void *memory_get(const struct iova_memory *memory, enum iova_memory_kind kind,

@@ -170,9 +170,7 @@ enum iova_status iova_free_raw(iova_domain *domain, uint64_t pfn)
 {
 	struct iova_range range;
 	lock(domain, IOVA_LOCK_TREE, 0, 0);
-	enum iova_status status = IOVA_NOT_FOUND;
-	if (tree_find(&domain->tree, pfn, &range))
-		status = tree_remove(&domain->tree, pfn);
+	enum iova_status status = tree_take_out(&domain->tree, pfn, &range);
 	if (status == IOVA_OK)
 		domain->tree_counters[counters_of(domain, range.hi - range.lo + 1)].frees++;
 	unlock(domain, IOVA_LOCK_TREE, 0, 0);
@@ -189,7 +187,9 @@ enum iova_status iova_find(const iova_domain *domain, uint64_t pfn, struct iova_
 
 /* ------------------------------------------------------------------- the cached calls */
 
-uint64_t alloc_from_tree(struct iova_domain *domain, uint64_t size, uint64_t limit, bool flush)
+/* From the tree, flushing the caches once if asked to. 0: failed. */
+static uint64_t alloc_from_tree(struct iova_domain *domain, uint64_t size, uint64_t limit,
+				bool flush)
 {
 	for (;; flush = false) {
 		struct iova_range range;
@@ -201,6 +201,28 @@ uint64_t alloc_from_tree(struct iova_domain *domain, uint64_t size, uint64_t lim
 	}
 	domain->tree_counters[counters_of(domain, size)].failures++;
 	return 0;
+}
+
+uint64_t alloc_in_full(struct iova_domain *domain, uint32_t cpu, uint64_t size, uint64_t limit,
+		       bool flush)
+{
+	unsigned size_class = order_of(size);
+	size = rounded_size(domain, size);
+	if (size_class < domain->classes) {
+		uint64_t cap = highest_acceptable(limit, size), pfn;
+		if (rcache_get(domain, cpu, size_class, cap, &pfn) && pfn)
+			return pfn;
+	}
+	return alloc_from_tree(domain, size, limit, flush);
+}
+
+void free_in_full(struct iova_domain *domain, uint32_t cpu, uint64_t pfn, uint64_t size,
+		  uint64_t now)
+{
+	unsigned size_class = order_of(size);
+	if (size_class < domain->classes && rcache_put(domain, cpu, size_class, pfn, now))
+		return;
+	(void)iova_free_raw(domain, pfn); /* an unknown pfn is ignored, as in Linux */
 }
 
 uint64_t iova_alloc(iova_domain *domain, uint32_t cpu, uint64_t size, uint64_t limit, bool flush)

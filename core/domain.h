@@ -113,14 +113,14 @@ void magazine_drain(struct iova_domain *domain, uint32_t size_class, struct maga
 enum iova_status rcache_make(struct iova_domain *domain);
 void rcache_destroy(struct iova_domain *domain);
 /*
- * What the slow paths of get and put need; see rcache_fast.h for the fast ones.
- * True: *pfn was taken out of a cache.
+ * Take a range of the class whose pfn is at most cap from the CPU's cache or the depot.
+ * True: *pfn was taken out of a cache. rcache_fast.h has the shortest way inlined.
  */
-bool rcache_get_slow(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t cap,
-		     uint64_t *pfn);
-/* False: not cached, and nothing has changed. */
-bool rcache_put_slow(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t pfn,
-		     uint64_t now);
+bool rcache_get(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t cap,
+		uint64_t *pfn);
+/* Put a range into the CPU's cache. False: not cached, and nothing has changed. */
+bool rcache_put(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t pfn,
+		uint64_t now);
 void rcache_drain_cpu(struct iova_domain *domain, uint32_t cpu);
 void rcache_drain_depots(struct iova_domain *domain);
 /* Give a CPU's magazines of one class back: full to the depot, partial to the tree. */

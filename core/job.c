@@ -106,8 +106,10 @@ static void run(struct iova_domain *domain, uint32_t size_class, uint64_t now)
 	design->look(design, rcache->policy_state, domain->params, &view, &decision);
 	carry_out(domain, size_class, &decision);
 	/* A push during the run may have armed it already: the earlier due time stays. */
-	if (decision.again_ns && rcache->job.due == IOVA_NEVER)
-		arm(domain, &rcache->job, later(now, decision.again_ns));
+	if (decision.again_ns && rcache->job.due == IOVA_NEVER) {
+		bool soon = decision.again_ns < IOVA_LOOK_NS;
+		arm(domain, &rcache->job, later(now, soon ? IOVA_LOOK_NS : decision.again_ns));
+	}
 }
 
 /* Of two armed jobs, the one that runs first. */

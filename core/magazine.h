@@ -49,6 +49,18 @@ static inline void magazine_push(struct magazine *magazine, uint64_t pfn)
 	magazine->pfn[magazine->count++] = pfn;
 }
 
+/* Take the top entry if it is at or below `cap`; 0, and nothing changed, if there is none. */
+static inline uint64_t magazine_take_top(struct magazine *magazine, uint64_t cap)
+{
+	if (unlikely(!magazine_has_entries(magazine)))
+		return 0;
+	uint64_t top = magazine->count - 1, pfn = magazine->pfn[top];
+	if (unlikely(pfn > cap || pfn == 0))
+		return 0;
+	magazine->count = top;
+	return pfn;
+}
+
 /*
  * Take the topmost entry at or below `cap`; the top entry fills its place. False, and
  * nothing changed, if no entry is. The magazine has entries.

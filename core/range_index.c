@@ -358,6 +358,12 @@ bool index_find_gap(const struct range_index *index, uint64_t top, uint64_t size
 		    struct index_path *path, uint64_t *pfn)
 {
 	index_seek(index, top, path);
+	return index_find_gap_from(index, top, size, mask, path, pfn);
+}
+
+bool index_find_gap_from(const struct range_index *index, uint64_t top, uint64_t size,
+			 uint64_t mask, struct index_path *path, uint64_t *pfn)
+{
 	bool here = index->height == 0 ||
 		    figure_for(path->node[0], mask)[path->at[0]] >= size;
 	if (here && find_in_leaf(path, top, size, mask, pfn))

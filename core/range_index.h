@@ -111,9 +111,12 @@ static inline struct iova_range index_range(const struct index_path *path)
  * The highest gap below `top` that holds size frames at a multiple of the alignment that
  * `mask` clears to; mask is all ones, or clears exactly order_of(size) bits. True: *pfn
  * is the highest such place in it, and the path leads to the range above the gap.
+ * The second form takes the path that index_seek() found for top.
  */
 bool index_find_gap(const struct range_index *index, uint64_t top, uint64_t size, uint64_t mask,
 		    struct index_path *path, uint64_t *pfn);
+bool index_find_gap_from(const struct range_index *index, uint64_t top, uint64_t size,
+			 uint64_t mask, struct index_path *path, uint64_t *pfn);
 
 /*
  * Add `range`, which lies in the gap below the path's range. IOVA_NO_MEMORY changes

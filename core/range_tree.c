@@ -37,14 +37,6 @@ struct pass {
 	uint64_t low;  /* lowest pfn this pass may hand out */
 };
 
-static bool pass_finds(const struct range_tree *tree, const struct pass *pass, uint64_t size,
-		       uint64_t mask, struct index_path *path, uint64_t *pfn)
-{
-	uint64_t top = pass->from < pass->top ? pass->from : pass->top;
-	return size <= top && index_find_gap(&tree->index, top, size, mask, path, pfn) &&
-	       *pfn >= pass->low;
-}
-
 /*
  * Path to the range at which a pass that fails stops: the first, going down, below which
  * the request would start under `low`, or would wrap below 0.
@@ -71,26 +63,31 @@ static void seek_failing_stop(const struct range_tree *tree, const struct pass *
 	}
 }
 
-/* Iterations of Linux's walk from the pass' start down to the path's range. */
-static uint64_t steps_between(const struct range_tree *tree, const struct pass *pass,
-			      const struct index_path *stop)
+/* Rank of the range a walk starts at; `path` leads to `top`, the lower of that and the limit. */
+static uint64_t rank_of_start(const struct range_tree *tree, const struct pass *pass, uint64_t top,
+			      const struct index_path *path)
 {
+	if (likely(top == pass->from))
+		return index_rank(&tree->index, path);
 	struct index_path from;
 	index_seek(&tree->index, pass->from, &from);
-	return index_rank(&tree->index, &from) - index_rank(&tree->index, stop) + 1;
+	return index_rank(&tree->index, &from);
 }
 
 static bool run_pass(struct range_tree *tree, const struct pass *pass, uint64_t size,
 		     uint64_t mask, struct index_path *path, uint64_t *pfn)
 {
-	bool found = pass_finds(tree, pass, size, mask, path, pfn);
-	if (unlikely(tree->count_steps)) {
-		struct index_path stop;
-		if (found)
-			stop = *path;
-		else
-			seek_failing_stop(tree, pass, size, mask, &stop);
-		tree->steps += steps_between(tree, pass, &stop);
+	const struct range_index *index = &tree->index;
+	uint64_t top = pass->from < pass->top ? pass->from : pass->top;
+	index_seek(index, top, path);
+	uint64_t from = tree->count_steps ? rank_of_start(tree, pass, top, path) : 0;
+	bool found = size <= top && index_find_gap_from(index, top, size, mask, path, pfn) &&
+		     *pfn >= pass->low;
+	if (tree->count_steps) {
+		/* Linux's walk takes a step for each range from its start to its stop. */
+		if (!found)
+			seek_failing_stop(tree, pass, size, mask, path);
+		tree->steps += from - index_rank(index, path) + 1;
 	}
 	return found;
 }
@@ -160,6 +157,12 @@ enum iova_status tree_alloc(struct range_tree *tree, uint64_t size, uint64_t lim
 
 enum iova_status tree_remove(struct range_tree *tree, uint64_t pfn)
 {
+	struct iova_range unused;
+	return tree_take_out(tree, pfn, &unused);
+}
+
+enum iova_status tree_take_out(struct range_tree *tree, uint64_t pfn, struct iova_range *removed)
+{
 	struct index_path path;
 	index_seek(&tree->index, pfn, &path);
 	struct iova_range range = index_range(&path);
@@ -173,6 +176,7 @@ enum iova_status tree_remove(struct range_tree *tree, uint64_t pfn)
 	if (range.lo >= tree->near.lo)
 		tree->near = index_range_above(&tree->index, &path);
 	index_remove(&tree->index, &path);
+	*removed = range;
 	return IOVA_OK;
 }
 

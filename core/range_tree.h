@@ -45,6 +45,8 @@ enum iova_status tree_alloc(struct range_tree *tree, uint64_t size, uint64_t lim
 			    struct iova_range *result);
 /* Remove the range that holds pfn, or IOVA_NOT_FOUND. pfn is not the anchor's. */
 enum iova_status tree_remove(struct range_tree *tree, uint64_t pfn);
+/* The same, and tell which range it was. */
+enum iova_status tree_take_out(struct range_tree *tree, uint64_t pfn, struct iova_range *removed);
 enum iova_status tree_reserve(struct range_tree *tree, uint64_t lo, uint64_t hi,
 			      struct iova_range *result);
 /* Remembers nothing; false if no range holds pfn. */

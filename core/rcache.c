@@ -128,8 +128,8 @@ static void swap_magazines(struct cpu_cache *cache)
 }
 
 /* The CPU's lock is held; loaded has nothing. */
-bool rcache_get_slow(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t cap,
-		     uint64_t *pfn)
+static bool get_from_others(struct iova_domain *domain, uint32_t cpu, uint32_t size_class,
+			    uint64_t cap, uint64_t *pfn)
 {
 	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
 	bool taken;
@@ -146,6 +146,22 @@ bool rcache_get_slow(struct iova_domain *domain, uint32_t cpu, uint32_t size_cla
 	cache->loaded = full;
 	taken = magazine_take(full, cap, pfn);
 	cache->hits_depot += taken;
+	return taken;
+}
+
+bool rcache_get(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t cap,
+		uint64_t *pfn)
+{
+	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+	bool taken;
+	lock(domain, IOVA_LOCK_CPU, cpu, size_class);
+	if (likely(magazine_has_entries(cache->loaded))) {
+		taken = magazine_take(cache->loaded, cap, pfn);
+		cache->hits_loaded += taken;
+	} else {
+		taken = get_from_others(domain, cpu, size_class, cap, pfn);
+	}
+	unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
 	return taken;
 }
 
@@ -186,8 +202,8 @@ static struct magazine *load_new(struct iova_domain *domain, uint32_t cpu, uint3
 }
 
 /* The CPU's lock is held, and let go here; loaded has no room. */
-bool rcache_put_slow(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t pfn,
-		     uint64_t now)
+static bool put_into_others(struct iova_domain *domain, uint32_t cpu, uint32_t size_class,
+			    uint64_t pfn, uint64_t now)
 {
 	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
 	struct magazine *surplus = NULL;
@@ -211,6 +227,19 @@ bool rcache_put_slow(struct iova_domain *domain, uint32_t cpu, uint32_t size_cla
 		magazine_delete(domain, size_class, surplus);
 	}
 	return cached;
+}
+
+bool rcache_put(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t pfn,
+		uint64_t now)
+{
+	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+	lock(domain, IOVA_LOCK_CPU, cpu, size_class);
+	if (unlikely(!magazine_has_room(cache->loaded)))
+		return put_into_others(domain, cpu, size_class, pfn, now);
+	magazine_push(cache->loaded, pfn);
+	cache->puts++;
+	unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
+	return true;
 }
 
 /* ----------------------------------------------------------------------- emptying */

@@ -9,6 +9,9 @@
 /* A slot's allocation failed, or there is none. */
 #define NO_PFN UINT64_MAX
 
+/* Pages times nanoseconds. */
+__extension__ typedef unsigned __int128 page_time;
+
 struct slot {
 	uint64_t pfn;
 	uint64_t pages; /* that the range has in the tree */
@@ -16,17 +19,20 @@ struct slot {
 	uint32_t epoch; /* of the domain: a range dies with it */
 };
 
+/* What every call reads and writes comes first: one cache line. */
 struct replay_domain {
 	struct iova_domain *core; /* NULL: not created, or destroyed */
 	uint32_t epoch;		  /* times it was destroyed */
+	bool overdrawn;		  /* ranges were freed as larger than they are */
 	uint64_t live, live_ranges; /* pages and ranges users hold */
 	uint64_t outside;	  /* pages of the tree that are neither live nor cached */
-	int64_t idle;		  /* tree pages - live - outside: what is cached, ... */
-	uint64_t cached;	  /* ... unless a range is freed as larger than it is */
-	uint64_t depot[IOVA_MAX_CLASSES]; /* full magazines, as last accounted */
-	uint64_t ranges;	  /* as last accounted */
-	uint64_t magazines;	  /* as last accounted */
+	uint64_t cached;	  /* tree pages - live - outside; if overdrawn, 0 */
+	uint64_t ranges, magazines; /* as last accounted */
+	uint32_t depot[IOVA_MAX_CLASSES]; /* full magazines, as last accounted */
+	uint32_t unused[6];	  /* to a power of two: the fastest to index */
 };
+
+_Static_assert(sizeof(struct replay_domain) == 128, "two cache lines");
 
 struct replay {
 	struct replay_config config;
@@ -44,6 +50,9 @@ struct replay {
 	uint64_t next_due;    /* earliest deadline of any domain */
 	uint64_t wake;	      /* the earlier of the two; 0 before the start */
 	uint64_t ranges, magazines, depot; /* of all domains */
+	uint64_t not_calls;	/* rows that are not for a replay */
+	uint64_t buried_ranges; /* that were live when their domain was destroyed */
+	page_time cached_past; /* see cached_page_ns() */
 	struct replay_totals totals;
 	struct iova_counters dead[IOVA_MAX_CLASSES + 1]; /* of destroyed domains */
 	struct sample_store samples;
@@ -70,18 +79,36 @@ const char *replay_status_text(enum replay_status status)
 
 /* ------------------------------------------------------------------------ accounting */
 
-/* Time goes on to t while nothing changes. */
-static inline void pass_time(struct replay *r, int64_t t)
+/*
+ * The integral of cached pages over time, without an addition for each event: each page
+ * that is cached from t1 to t2 adds t2 - t1, that is, t2 when it goes and -t1 when it
+ * comes; cached_past sums these, modulo 2^128.
+ */
+static inline void cached_came(struct replay *r, uint64_t pages)
 {
-	r->totals.cached_page_ns += (double)(int64_t)r->totals.cached_pages * (double)(t - r->now);
-	r->now = t;
+	r->totals.cached_pages += pages;
+	r->cached_past -= (page_time)pages * (uint64_t)r->now;
 }
 
-/* Depots change seldom: their integral is brought up to now before they do. */
-static void pass_depot_time(struct replay *r)
+static inline void cached_went(struct replay *r, uint64_t pages)
+{
+	r->totals.cached_pages -= pages;
+	r->cached_past += (page_time)pages * (uint64_t)r->now;
+}
+
+static double cached_page_ns(const struct replay *r)
+{
+	return (double)(r->cached_past +
+			(page_time)r->totals.cached_pages * (uint64_t)r->now);
+}
+
+/* Depots change seldom: their integral is brought up to now when they do. */
+static void depot_changed(struct replay *r, uint32_t *counted, uint32_t depot)
 {
 	r->totals.depot_ns += (double)r->depot * (double)(r->now - r->depot_since);
 	r->depot_since = r->now;
+	r->depot += (uint64_t)depot - *counted;
+	*counted = depot;
 }
 
 static inline void set_wake(struct replay *r)
@@ -95,39 +122,61 @@ static inline void raise_peak(uint64_t *peak, uint64_t value)
 		*peak = value;
 }
 
-static inline void set_idle(struct replay *r, struct replay_domain *d, int64_t idle)
+static void count_cached(struct replay *r, struct replay_domain *d)
 {
-	uint64_t cached = idle > 0 ? (uint64_t)idle : 0;
-	r->totals.cached_pages += cached - d->cached;
-	d->cached = cached;
-	d->idle = idle;
+	uint64_t pages = d->core ? d->core->tree.index.pages : 0, used = d->live + d->outside;
+	cached_went(r, d->cached);
+	d->overdrawn = pages < used;
+	d->cached = d->overdrawn ? 0 : pages - used;
+	cached_came(r, d->cached);
+	raise_peak(&r->totals.cached_pages_peak, r->totals.cached_pages);
 }
 
 /* After something happened in a domain: what it holds, and the peaks of all domains. */
 static void account(struct replay *r, struct replay_domain *d)
 {
-	uint64_t pages = d->core ? d->core->tree.index.pages : 0;
 	uint64_t ranges = d->core ? d->core->tree.index.count - 1 : 0;
 	uint64_t magazines = d->core ? d->core->magazines : 0;
-	pass_depot_time(r);
 	r->ranges += ranges - d->ranges;
 	r->magazines += magazines - d->magazines;
 	d->ranges = ranges;
 	d->magazines = magazines;
 	for (uint32_t k = 0; k < r->config.classes; k++) {
-		uint64_t depot = d->core ? d->core->rcache[k].depot.length : 0;
-		r->depot += depot - d->depot[k];
-		d->depot[k] = depot;
+		uint32_t depot = d->core ? (uint32_t)d->core->rcache[k].depot.length : 0;
+		if (unlikely(depot != d->depot[k]))
+			depot_changed(r, &d->depot[k], depot);
 	}
 	raise_peak(&r->totals.ranges_peak, r->ranges);
 	raise_peak(&r->totals.magazines_peak, r->magazines);
 	raise_peak(&r->totals.linux_bytes_peak,
 		   r->ranges * LINUX_RANGE_BYTES + r->magazines * LINUX_MAGAZINE_BYTES);
-	set_idle(r, d, (int64_t)(pages - d->live - d->outside));
+	count_cached(r, d);
+}
+
+/* After an allocation that only the loaded magazine served: its pages were cached. */
+static inline void account_quick_alloc(struct replay *r, struct replay_domain *d, uint64_t pages)
+{
+	if (unlikely(d->cached < pages)) {
+		count_cached(r, d);
+		return;
+	}
+	d->cached -= pages;
+	cached_went(r, pages);
+}
+
+/* After a free that only the loaded magazine took. */
+static inline void account_quick_free(struct replay *r, struct replay_domain *d, uint64_t pages)
+{
+	if (unlikely(d->overdrawn)) {
+		count_cached(r, d);
+		return;
+	}
+	d->cached += pages;
+	cached_came(r, pages);
 	raise_peak(&r->totals.cached_pages_peak, r->totals.cached_pages);
 }
 
-/* After a call that was not quick. */
+/* After any other call. */
 static void account_call(struct replay *r, struct replay_domain *d)
 {
 	account(r, d);
@@ -167,7 +216,7 @@ static void find_next_due(struct replay *r)
 
 static void run_jobs(struct replay *r, uint64_t due)
 {
-	pass_time(r, (int64_t)due);
+	r->now = (int64_t)due;
 	for (uint32_t i = 0; i < r->config.domain_count; i++) {
 		struct replay_domain *d = &r->domains[i];
 		if (d->core && d->core->earliest <= due) {
@@ -253,7 +302,7 @@ static enum replay_status pass_events_of_time(struct replay *r, int64_t t)
 		}
 		if (!sample)
 			return REPLAY_OK;
-		pass_time(r, (int64_t)r->next_sample);
+		r->now = (int64_t)r->next_sample;
 		enum replay_status status = take_sample(r, r->now);
 		if (status != REPLAY_OK)
 			return status;
@@ -286,7 +335,7 @@ static inline enum replay_status advance(struct replay *r, int64_t t)
 		if (status != REPLAY_OK)
 			return status;
 	}
-	pass_time(r, t);
+	r->now = t;
 	return REPLAY_OK;
 }
 
@@ -372,6 +421,7 @@ static void bury(struct replay *r, struct replay_domain *d)
 	d->epoch++;
 	r->totals.live_pages -= d->live;
 	r->totals.live_ranges -= d->live_ranges;
+	r->buried_ranges += d->live_ranges;
 	d->live = d->live_ranges = d->outside = 0;
 	account(r, d);
 }
@@ -430,102 +480,92 @@ static inline enum replay_status open_slot(struct replay *r, uint32_t number)
 	return REPLAY_OK;
 }
 
-/* What an allocation or free needs of its row. */
-struct call {
-	int64_t t;
-	uint64_t size, limit;
-	uint32_t domain, slot;
-	uint32_t cpu;
-	uint8_t op, flags;
-};
-
-static inline struct call call_at(const struct replay_events *e, size_t i)
-{
-	return (struct call){ .t = e->t[i],
-			      .size = e->size[i],
-			      .limit = e->limit[i],
-			      .domain = e->domain[i],
-			      .slot = e->slot[i],
-			      .cpu = e->cpu[i],
-			      .op = e->op[i],
-			      .flags = e->flags[i] };
-}
-
 static uint64_t alloc_raw(struct iova_domain *core, uint64_t size, uint64_t limit, bool align)
 {
 	struct iova_range range;
 	return iova_alloc_raw(core, size, limit, align, &range) == IOVA_OK ? range.lo : 0;
 }
 
-/* The allocation of a row whose slot is open; the pfn, 0: failed. */
-static inline uint64_t alloc_in_slot(struct replay *r, struct replay_domain *d, struct call c)
+/* The allocation of row i, whose slot is open; its pfn, 0: failed. */
+static inline uint64_t alloc_in_slot(struct replay *r, struct replay_domain *d,
+				     const struct replay_events *e, size_t i)
 {
-	uint64_t pages = c.size, pfn;
+	uint64_t pages = e->size[i], limit = e->limit[i], pfn;
+	uint32_t slot = e->slot[i];
+	uint8_t flags = e->flags[i];
 	bool quick = false;
-	if (likely(!(c.flags & FLAG_RAW))) {
-		pages = rounded_size(d->core, c.size);
-		pfn = alloc_fast(d->core, c.cpu, c.size, c.limit, (c.flags & FLAG_FLUSH_RETRY) != 0,
+	if (likely(!(flags & FLAG_RAW))) {
+		pfn = alloc_fast(d->core, e->cpu[i], pages, limit, (flags & FLAG_FLUSH_RETRY) != 0,
 				 &quick);
+		pages = rounded_size(d->core, pages);
 	} else {
-		pfn = alloc_raw(d->core, c.size, c.limit, (c.flags & FLAG_ALIGN) != 0);
+		pfn = alloc_raw(d->core, pages, limit, (flags & FLAG_ALIGN) != 0);
 	}
-	r->totals.allocations++;
 	if (likely(pfn))
 		went_live(r, d, pages);
 	else
 		r->totals.failed++;
-	if (likely(c.slot != NO_SLOT))
-		r->slots[c.slot] = (struct slot){ pfn ? pfn : NO_PFN, pages, c.domain, d->epoch };
+	if (likely(slot != NO_SLOT))
+		r->slots[slot] =
+			(struct slot){ pfn ? pfn : NO_PFN, pages, e->domain[i], d->epoch };
 	if (likely(quick))
-		set_idle(r, d, d->idle - (int64_t)pages);
+		account_quick_alloc(r, d, pages);
 	else
 		account_call(r, d);
 	return pfn;
 }
 
-static inline enum replay_status alloc(struct replay *r, struct replay_domain *d, struct call c,
-				       uint64_t *result)
+static inline enum replay_status alloc(struct replay *r, struct replay_domain *d,
+				       const struct replay_events *e, size_t i)
 {
-	if (unlikely(c.size == 0))
+	if (unlikely(e->size[i] == 0))
 		return REPLAY_BAD_SIZE;
-	if (unlikely((c.flags & FLAG_ONLY_IF_PREVIOUS_FAILED) && !r->previous_failed))
+	if (unlikely((e->flags[i] & FLAG_ONLY_IF_PREVIOUS_FAILED) && !r->previous_failed))
 		return REPLAY_OK;
-	enum replay_status status = open_slot(r, c.slot);
+	enum replay_status status = open_slot(r, e->slot[i]);
 	if (unlikely(status != REPLAY_OK))
 		return status;
-	uint64_t pfn = alloc_in_slot(r, d, c);
+	uint64_t pfn = alloc_in_slot(r, d, e, i);
 	r->previous_failed = pfn == 0;
-	if (result)
-		*result = pfn;
+	if (e->result)
+		e->result[i] = pfn;
 	return REPLAY_OK;
 }
 
-static inline enum replay_status free_slot(struct replay *r, struct replay_domain *d, struct call c)
+/* The slot does not hold a range of the row's domain. */
+static enum replay_status free_nothing(struct replay *r, uint32_t number)
 {
+	if (number < r->slot_count && slot_is_live(r, &r->slots[number]))
+		return REPLAY_BAD_SLOT; /* it is another domain's */
+	r->totals.skipped_frees++;
+	return REPLAY_OK;
+}
+
+static inline enum replay_status free_slot(struct replay *r, struct replay_domain *d,
+					   const struct replay_events *e, size_t i)
+{
+	uint32_t number = e->slot[i];
 	r->previous_failed = false;
-	if (unlikely(c.slot >= r->slot_count || !slot_is_live(r, &r->slots[c.slot]))) {
-		r->totals.skipped_frees++;
-		return REPLAY_OK;
-	}
-	struct slot *slot = &r->slots[c.slot];
-	if (unlikely(slot->domain != c.domain))
-		return REPLAY_BAD_SLOT;
-	uint64_t pages = slot->pages;
+	if (unlikely(number >= r->slot_count))
+		return free_nothing(r, number);
+	struct slot *slot = &r->slots[number];
+	if (unlikely(slot->pfn == NO_PFN || slot->domain != e->domain[i] ||
+		     slot->epoch != d->epoch))
+		return free_nothing(r, number);
+	uint64_t pages = slot->pages, size = e->size[i];
 	bool quick = false;
-	if (likely(!(c.flags & FLAG_RAW)))
-		free_fast(d->core, c.cpu, slot->pfn, c.size ? c.size : pages, (uint64_t)c.t,
+	if (likely(!(e->flags[i] & FLAG_RAW)))
+		free_fast(d->core, e->cpu[i], slot->pfn, size ? size : pages, (uint64_t)e->t[i],
 			  &quick);
 	else
 		(void)iova_free_raw(d->core, slot->pfn);
 	left_live(r, d, pages);
 	slot->pfn = NO_PFN;
 	r->totals.frees++;
-	if (likely(quick)) {
-		set_idle(r, d, d->idle + (int64_t)pages);
-		raise_peak(&r->totals.cached_pages_peak, r->totals.cached_pages);
-	} else {
+	if (likely(quick))
+		account_quick_free(r, d, pages);
+	else
 		account_call(r, d);
-	}
 	return REPLAY_OK;
 }
 
@@ -609,34 +649,35 @@ static inline bool is_not_for_replay(const struct replay *r, uint8_t op)
 	return op >= OP_FIRST_INSIDE && !(op == OP_RECLAIM && r->config.recorded_reclaim);
 }
 
-static inline enum replay_status run_call(struct replay *r, struct call c, uint64_t *result)
+static inline enum replay_status run_call(struct replay *r, const struct replay_events *e, size_t i)
 {
-	struct replay_domain *d = &r->domains[c.domain];
+	struct replay_domain *d = &r->domains[e->domain[i]];
 	if (unlikely(r->someone_left))
-		bring_back(r, c.cpu);
+		bring_back(r, e->cpu[i]);
 	if (unlikely(!d->core || !d->core->caches)) {
-		enum replay_status status = need_domain(r, c.domain, true);
+		enum replay_status status = need_domain(r, e->domain[i], true);
 		if (status != REPLAY_OK)
 			return status;
 	}
-	return c.op == OP_ALLOC ? alloc(r, d, c, result) : free_slot(r, d, c);
+	return e->op[i] == OP_ALLOC ? alloc(r, d, e, i) : free_slot(r, d, e, i);
 }
 
 static inline enum replay_status run_row(struct replay *r, const struct replay_events *e, size_t i)
 {
-	struct call c = call_at(e, i);
-	enum replay_status status = advance(r, c.t);
+	uint8_t op = e->op[i];
+	enum replay_status status = advance(r, e->t[i]);
 	if (unlikely(status != REPLAY_OK))
 		return status;
-	if (unlikely(is_not_for_replay(r, c.op)))
+	if (unlikely(is_not_for_replay(r, op))) {
+		r->not_calls++;
 		return REPLAY_OK;
-	if (unlikely(c.cpu >= r->config.cpus_possible))
+	}
+	if (unlikely(e->cpu[i] >= r->config.cpus_possible))
 		return REPLAY_BAD_CPU;
-	if (unlikely(c.domain >= r->config.domain_count))
+	if (unlikely(e->domain[i] >= r->config.domain_count))
 		return REPLAY_BAD_DOMAIN;
-	r->totals.calls++;
-	if (likely(c.op == OP_ALLOC || c.op == OP_FREE))
-		return run_call(r, c, e->result ? &e->result[i] : NULL);
+	if (likely(op == OP_ALLOC || op == OP_FREE))
+		return run_call(r, e, i);
 	r->previous_failed = false;
 	return run_rare(r, e, i);
 }
@@ -714,6 +755,10 @@ struct replay_totals replay_read_totals(const struct replay *r)
 {
 	struct replay_totals totals = r->totals;
 	totals.t_last = r->now;
+	totals.calls = totals.events - r->not_calls;
+	totals.allocations =
+		totals.live_ranges + r->buried_ranges + totals.frees + totals.failed;
+	totals.cached_page_ns = cached_page_ns(r);
 	totals.depot_ns += (double)r->depot * (double)(r->now - r->depot_since);
 	for (uint32_t i = 0; i < r->config.domain_count; i++) {
 		const struct iova_domain *core = r->domains[i].core;

@@ -51,6 +51,8 @@ extern "C" {
 
 /* "No time": not armed, nothing due. */
 #define IOVA_NEVER UINT64_MAX
+/* Looks of one job that asks to look again lie at least this far apart: 1 ms. */
+#define IOVA_LOOK_NS UINT64_C(1000000)
 /* A parameter's value that leaves the choice to the design. */
 #define IOVA_AUTO UINT64_MAX
 
@@ -78,7 +80,7 @@ enum iova_memory_kind {
 	IOVA_MEMORY_DOMAIN,   /* the domain itself, a design's state */
 	IOVA_MEMORY_CACHES,   /* per-CPU cache heads */
 	IOVA_MEMORY_MAGAZINE, /* one magazine: 1 KiB, aligned to 64 */
-	IOVA_MEMORY_TREE,     /* a node of the range tree: up to 1 KiB, aligned to 64 */
+	IOVA_MEMORY_TREE,     /* a node of the range tree: up to 1 KiB, aligned to 16 */
 	IOVA_MEMORY_REPLAY,   /* tables of a replay */
 	IOVA_MEMORY_KINDS
 };
@@ -145,7 +147,10 @@ struct iova_decision {
 	uint64_t release;
 	/* ... but leave `keep` there, also if the depot shrank since the view was taken. */
 	uint64_t keep;
-	/* Look again after this long; 0: not before the next push arms the job. */
+	/*
+	 * Look again after this long, but not sooner than IOVA_LOOK_NS; 0: not before the
+	 * next push arms the job.
+	 */
 	uint64_t again_ns;
 	/*
 	 * CPUs whose magazines of this class are given back: a full one to the depot, a

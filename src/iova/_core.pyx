@@ -255,6 +255,8 @@ cdef void _python_look(const c.iova_design *design, void *state, const uint64_t 
 cdef void _look(Design handle, const c.iova_view *view, c.iova_decision *decision) noexcept:
     cdef View shown = View.__new__(View)
     cdef uint32_t count = 0
+    if handle.error is not None:  # it has failed, or Ctrl-C came: decide nothing any more
+        return
     shown.view = view
     try:
         decided = handle.policy.look(shown)
@@ -270,8 +272,7 @@ cdef void _look(Design handle, const c.iova_view *view, c.iova_decision *decisio
             decision.trim_count = count
     except BaseException as error:  # kept, and raised by whoever ran the job
         decision.release = decision.again_ns = decision.trim_count = 0
-        if handle.error is None:
-            handle.error = error
+        handle.error = error
     finally:
         shown.view = NULL
 

@@ -50,7 +50,7 @@ static void damage_to_a_leaf_is_named(void)
 	CHECK_DAMAGE(leaf->floor, 1, "a leaf's floor is not the end of the leaf before");
 	CHECK_DAMAGE(leaf->lo[1], leaf->hi[0], "ranges are out of order or overlap");
 	CHECK_DAMAGE(leaf->lo[2], leaf->hi[2] + 1, "ranges are out of order or overlap");
-	CHECK_DAMAGE(leaf->gaps, leaf->gaps ^ 0x80000000u, "a gap is marked wrongly");
+	CHECK_DAMAGE(leaf->gaps, leaf->gaps ^ (UINT64_C(1) << 63), "a gap is marked wrongly");
 	CHECK_DAMAGE(leaf->gaps, leaf->gaps | 1, "an unused slot of a leaf holds something");
 	CHECK_DAMAGE(leaf->lo[0], leaf->lo[0] + 1,
 		     "a gap figure differs from the child's");

@@ -289,7 +289,8 @@ static void grow_and_shrink(enum pattern in, enum pattern out, uint64_t n)
 			check_gap_below(&pair.index, 10 * n);
 		}
 	}
-	CHECK(highest >= 3);
+	/* Deeper than that a full tree of so few ranges need not be. */
+	CHECK(highest >= (n >= MANY ? 3 : 2));
 	CHECK_EQ(pair.index.height, 0);
 	CHECK_EQ(pair.index.count, 1);
 	CHECK_EQ(pair.index.pages, 0);
@@ -455,7 +456,7 @@ static void an_insert_without_memory_changes_nothing(void)
 			CHECK_SOUND(index_check(&pair.index));
 		}
 	}
-	CHECK(refusals > 100); /* each split once at least */
+	CHECK(refusals >= 2000 / LEAF_SLOTS); /* each split once at least */
 	CHECK_EQ(pair.index.count, 2001);
 	pair_fini(&pair);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a replay does as its clock goes on: jobs, gauges, integrals, samples, maps. */
+#include "range_index.h"
 #include "replay_table.h"
 
 /* --------------------------------------------------------------- gauges and integrals */
@@ -149,7 +150,7 @@ static void samples_show_the_state_before_their_time(void)
 	CHECK_EQ(s[0].tree_bytes, 0);
 	CHECK_EQ(s[1].live_pages, 4);
 	CHECK_EQ(s[1].magazines, 24);
-	CHECK_EQ(s[1].tree_bytes, 512);
+	CHECK_EQ(s[1].tree_bytes, sizeof(struct index_leaf));
 	CHECK_EQ(s[2].live_pages, 6);
 	CHECK_EQ(s[2].tree_allocations, 2);
 	CHECK_EQ(s[2].tree_steps, 2);

@@ -284,6 +284,21 @@ def test_what_a_python_policy_raises_is_told_with_its_place() -> None:
     assert "test_replay.py:" in str(error.value)
 
 
+def test_a_policy_that_always_wants_to_look_again_looks_once_a_millisecond() -> None:
+    class Restless:
+        arm_delay_ns = 1
+
+        def look(self, view: _core.View) -> object:
+            from iova.designs import Decision
+
+            return Decision(again_ns=1)
+
+    spec = DesignSpec("x", "Restless", (), Restless)
+    rows = [*filling_depot(1), row(SECOND, Op.FLUSH_CACHES)]
+    result = lab.replay(lab.prepare(trace_of(*rows)), spec)
+    assert 990 <= result.classes[0]["runs"] <= 1000
+
+
 def test_a_view_is_not_valid_after_the_look() -> None:
     kept: list[_core.View] = []
 

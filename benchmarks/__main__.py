@@ -1,0 +1,50 @@
+"""``python -m benchmarks [NAME…]``: measure and print; see README.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks import cache, replay, tree
+from benchmarks.figures import Report, table
+
+Measure = Callable[[int, bool], Report]
+
+BENCHMARKS: dict[str, tuple[Measure, Sequence[str]]] = {
+    "cache": (cache.measure, cache.PEERS),
+    "tree": (tree.measure, tree.PEERS),
+    "replay": (replay.measure, replay.PEERS),
+}
+SCAN = Path(__file__).parent / "scan.py"
+
+
+def main() -> None:
+    """Measure what was named, or everything."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    names = [*BENCHMARKS, "scan"]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names) + "; all")
+    parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds (15)")
+    parser.add_argument("--quick", action="store_true", help="small, to see that it works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all values there")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(names)
+    if unknown or arguments.rounds < 1:
+        parser.error(f"no such benchmark: {', '.join(unknown)}" if unknown else "no rounds")
+    reports: list[Report] = []
+    for name in arguments.names or names:
+        if name == "scan":
+            subprocess.run([sys.executable, str(SCAN)], check=True)
+            continue
+        measure, peers = BENCHMARKS[name]
+        reports.append(measure(arguments.rounds, arguments.quick))
+        print(table(reports[-1], peers), end="\n\n", flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([r.as_dict() for r in reports], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
