@@ -45,8 +45,8 @@ class Decision(NamedTuple):
 
     ``release`` magazines are taken from the depot and emptied into the tree, as long as
     more than ``keep`` are there. The job looks again after ``again_ns``, but not sooner than
-    after 1 ms (0: not before the next push arms it). The CPUs in ``trim`` give their two magazines of this class back: a
-    full one to the depot, a partial one to the tree.
+    after 1 ms (0: not before the next push arms it). The CPUs in ``trim`` give their two
+    magazines of this class back: a full one to the depot, a partial one to the tree.
     """
 
     release: int = 0

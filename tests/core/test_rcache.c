@@ -181,11 +181,11 @@ static void the_topmost_entry_below_the_limit_is_taken_and_the_top_fills_its_pla
 	cache_pfn(domain, 0, 90);
 	cache_pfn(domain, 0, 70);
 	cache_pfn(domain, 0, 80);
-	CHECK_EQ(iova_alloc(domain, 0, 1, 30, false), 20);
-	CHECK_EQ(iova_alloc(domain, 0, 1, 70, false), 70); /* at the limit, below the top */
-	CHECK_EQ(take(domain, 0), 90);
+	CHECK_EQ(iova_alloc(domain, 0, 1, 30, false), 20); /* leaves 5, 80, 90, 70 */
+	CHECK_EQ(iova_alloc(domain, 0, 1, 5, false), 5);   /* leaves 70, 80, 90 */
+	CHECK_EQ(iova_alloc(domain, 0, 1, 75, false), 70); /* leaves 90, 80 */
 	CHECK_EQ(take(domain, 0), 80);
-	CHECK_EQ(take(domain, 0), 5);
+	CHECK_EQ(take(domain, 0), 90);
 	end(domain);
 }
 

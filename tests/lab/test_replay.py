@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from iova import _core
-from iova.designs import DesignSpec, parse_design
+from iova.designs import Decision, DesignSpec, parse_design
 from iova.errors import IovaError
 from iova.events import DomainInfo, Flag, Op, Trace
 from iova.lab import replay as lab
@@ -255,8 +255,6 @@ class HalfAtOnce:
         if self.fail:
             raise RuntimeError("a policy's own mistake")
         self.seen.append(view.depot)
-        from iova.designs import Decision
-
         return Decision(release=view.depot // 2, trim=[1])
 
 
@@ -289,8 +287,7 @@ def test_a_policy_that_always_wants_to_look_again_looks_once_a_millisecond() -> 
         arm_delay_ns = 1
 
         def look(self, view: _core.View) -> object:
-            from iova.designs import Decision
-
+            assert view.depot == 1
             return Decision(again_ns=1)
 
     spec = DesignSpec("x", "Restless", (), Restless)
