@@ -56,6 +56,11 @@ def test_compare_prints_one_row_a_design_within_80_columns() -> None:
     assert "  waste   mean cached pages / peak live pages" in lines
 
 
+def test_the_readme_shows_what_the_demo_prints() -> None:
+    printed = "\n".join(line.rstrip() for line in iova("compare", "burst8-6.12").splitlines())
+    assert printed.strip() in (DATA.parent.parent / "README.md").read_text()
+
+
 def test_compare_gives_json_with_the_same_designs(small: Path) -> None:
     compared = json.loads(iova("compare", small, "--design", "linux-6.1,depot=1", "--json"))
     (design,) = compared[0]["designs"]
