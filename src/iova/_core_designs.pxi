@@ -1,0 +1,194 @@
+# Part of _core.pyx: designs: built-in ones by name, and policies in Python.
+
+cdef class View:
+    cdef const c.iova_view *view
+
+    cdef const c.iova_view *get(self) except NULL:
+        if self.view == NULL:
+            raise RuntimeError("a View is valid only during the call of look() it was given to")
+        return self.view
+
+    @property
+    def now_ns(self):
+        return self.get().now
+
+    @property
+    def size_class(self):
+        return self.get().size_class
+
+    @property
+    def classes(self):
+        return self.get().classes
+
+    @property
+    def cpus_online(self):
+        return self.get().cpus_online
+
+    @property
+    def cpus_possible(self):
+        return self.get().cpus_possible
+
+    @property
+    def depot(self):
+        return self.get().depot
+
+    @property
+    def depot_low(self):
+        return self.get().depot_low
+
+    @property
+    def pushed(self):
+        return self.get().pushed
+
+    @property
+    def popped(self):
+        return self.get().popped
+
+    @property
+    def tree_allocated(self):
+        return self.get().tree_allocated
+
+    def cpu(self, uint32_t cpu):
+        cdef const c.iova_view *view = self.get()
+        if cpu >= view.cpus_possible:
+            raise ValueError(f"CPU {cpu} is not below the {view.cpus_possible} possible ones")
+        return c.iova_read_cpu(view.domain, cpu, view.size_class)
+
+
+cdef class Design:
+    """A design the core can run: a built-in one, or one made of a Python policy."""
+
+    cdef const c.iova_design *design
+    cdef c.iova_design own  # where `design` points for a Python policy
+    cdef uint64_t values[8]
+    cdef readonly str name
+    cdef object policy
+    cdef bytes name_bytes
+    cdef public object error  # the first exception of the policy
+
+    def __init__(self, design, params=None):
+        if isinstance(design, str):
+            self.use_builtin(design, params or {})
+        else:
+            self.use_policy(design, params)
+
+    cdef use_builtin(self, str name, params):
+        self.design = c.iova_design_named(name.encode())
+        if self.design == NULL:
+            raise ValueError(f"there is no design {name!r}; built in: "
+                             + ", ".join(d["name"] for d in builtin_designs()))
+        self.name = name
+        names = [self.design.params[i].name.decode() for i in range(self.design.param_count)]
+        for i in range(self.design.param_count):
+            self.values[i] = self.design.params[i].initial
+        for key, value in params.items():
+            if key not in names:
+                raise ValueError(f"design {name} has no parameter {key!r}; it has: "
+                                 + (", ".join(names) or "none"))
+            self.set_value(names.index(key), value)
+
+    cdef set_value(self, int i, value):
+        cdef const c.iova_param *param = &self.design.params[i]
+        if not isinstance(value, int):
+            raise ValueError(f"{self.name}: {param.name.decode()}={value} is not a whole number")
+        automatic = param.automatic != NULL and value == AUTO
+        if not automatic and not param.minimum <= value <= param.maximum:
+            raise ValueError(f"{self.name}: {param.name.decode()}={value} is not within "
+                             f"{param.minimum}..{param.maximum}")
+        self.values[i] = value
+
+    cdef use_policy(self, policy, params):
+        if params:
+            raise ValueError("parameters of a Python policy go to its constructor")
+        if not callable(getattr(policy, "look", None)):
+            raise TypeError(f"{policy!r} is no policy: it has no method look(view)")
+        self.policy = policy
+        self.name = str(getattr(policy, "name", type(policy).__name__))
+        self.name_bytes = self.name.encode()
+        self.own.name = self.name_bytes
+        self.own.summary = b"a policy in Python"
+        self.own.setup = _python_setup
+        self.own.look = _python_look
+        self.own.user = <void *>self
+        self.design = &self.own
+        depot_max = getattr(policy, "depot_max", None)
+        delay_ns = getattr(policy, "arm_delay_ns", 100_000_000)
+        if depot_max is not None and not 0 <= depot_max < 2**64:
+            raise ValueError(f"{self.name}: depot_max={depot_max} is no count of magazines")
+        if not 1 <= delay_ns < 2**63:
+            raise ValueError(f"{self.name}: arm_delay_ns={delay_ns} is not a positive time")
+        self.values[0] = ANCHOR if depot_max is None else depot_max
+        self.values[1] = delay_ns
+        self.values[2] = bool(getattr(policy, "magazines_at_first_use", True))
+
+    @property
+    def depot_max(self):
+        cdef c.iova_mechanism mechanism
+        self.design.setup(self.design, self.values, &mechanism)
+        return None if mechanism.depot_max == ANCHOR else mechanism.depot_max
+
+    def raise_error(self):
+        """Raise what the policy raised, once."""
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+
+
+cdef void _python_setup(const c.iova_design *design, const uint64_t *values,
+                        c.iova_mechanism *mechanism) noexcept with gil:
+    handle = <Design>design.user
+    mechanism.depot_max = handle.values[0]
+    mechanism.arm_delay_ns = handle.values[1]
+    mechanism.magazines_at_first_use = handle.values[2] != 0
+
+
+cdef void _python_look(const c.iova_design *design, void *state, const uint64_t *values,
+                       const c.iova_view *view, c.iova_decision *decision) noexcept with gil:
+    _look(<Design>design.user, view, decision)
+
+
+cdef void _look(Design handle, const c.iova_view *view, c.iova_decision *decision) noexcept:
+    cdef View shown = View.__new__(View)
+    cdef uint32_t count = 0
+    if handle.error is not None:  # it has failed, or Ctrl-C came: decide nothing any more
+        return
+    shown.view = view
+    try:
+        decided = handle.policy.look(shown)
+        if decided is not None:
+            decision.release = decided.release
+            decision.keep = decided.keep
+            decision.again_ns = decided.again_ns
+            for cpu in decided.trim:
+                if count == view.cpus_possible:
+                    raise ValueError("more CPUs to trim than there are")
+                decision.trim[count] = cpu
+                count += 1
+            decision.trim_count = count
+    except BaseException as error:  # kept, and raised by whoever ran the job
+        decision.release = decision.again_ns = decision.trim_count = 0
+        handle.error = error
+    finally:
+        shown.view = NULL
+
+
+def builtin_designs():
+    cdef const c.iova_design *design
+    cdef const c.iova_param *p
+    cdef uint32_t index = 0
+    found = []
+    while True:
+        design = c.iova_design_at(index)
+        if design == NULL:
+            return found
+        index += 1
+        params = []
+        for i in range(design.param_count):
+            p = &design.params[i]
+            params.append({
+                "name": p.name.decode(), "unit": p.unit.decode(), "help": p.help.decode(),
+                "minimum": p.minimum, "maximum": p.maximum, "initial": p.initial,
+                "automatic": p.automatic.decode() if p.automatic != NULL else None,
+            })
+        found.append({"name": design.name.decode(), "summary": design.summary.decode(),
+                      "params": params})
