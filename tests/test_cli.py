@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -207,6 +208,30 @@ def test_a_file_that_is_no_trace_is_refused_and_nothing_is_written(tmp_path: Pat
         junk.write_bytes(content)
         assert str(junk) in iova("convert", junk, out, status=2)
         assert not out.exists()
+
+
+def test_something_that_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for arguments in (("convert", TRACE, pipe), ("compare", TRACE, "--html", pipe)):
+        assert f"{pipe}: is not a file" in iova(*arguments, status=2)
+    assert pipe.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_full_disk_is_told_with_the_file_s_name(tmp_path: Path) -> None:
+    # A limit on the size of files stands for the disk: no root is needed for it.
+    out = tmp_path / "out"
+    for arguments in (("convert", TRACE, out), ("compare", TRACE, "--html", out)):
+        done = subprocess.run(
+            [sys.executable, "-m", "iova", *map(str, arguments)],
+            capture_output=True,
+            timeout=60,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
+        )
+        assert done.returncode == 2, done.stderr.decode()
+        assert f"{out}: cannot be written" in done.stderr.decode()
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_rows_that_can_not_be_replayed_are_named(tmp_path: Path) -> None:

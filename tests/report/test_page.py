@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from iova.designs import parse_design
+from iova.errors import InputError
 from iova.lab.compare import Comparison, compare
 from iova.report import page, table
 from tables import alloc, filling_depot, trace_of
@@ -82,7 +83,7 @@ def test_a_page_that_can_not_be_written_leaves_nothing_behind(
         raise OSError(f"no room for {target} of {self}")
 
     monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(OSError, match="no room"):
+    with pytest.raises(InputError, match="no room"):
         page.write_page([comparison()], tmp_path / "r.html", command="")
     assert list(tmp_path.iterdir()) == []
 

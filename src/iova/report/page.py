@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -20,6 +18,7 @@ import polars as pl
 import vl_convert
 
 from iova import _core
+from iova.files import appearing_whole
 from iova.lab.compare import Comparison, ComparisonRow
 from iova.report.table import COLUMNS, headline
 
@@ -28,21 +27,13 @@ MAX_CHART_ROWS = 4000
 
 
 def write_page(comparisons: Sequence[Comparison], path: Path, *, command: str) -> None:
-    """Write the report to a temporary name beside ``path`` and rename it.
+    """Write the report; it appears when it is complete.
 
     Raises:
-        OSError: the folder can not be written.
+        InputError: the file cannot be written.
     """
-    text = render_page(comparisons, command=command)
-    handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with appearing_whole(path) as temporary:
+        temporary.write_text(render_page(comparisons, command=command), encoding="utf-8")
 
 
 def render_page(comparisons: Sequence[Comparison], *, command: str) -> str:

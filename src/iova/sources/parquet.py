@@ -7,7 +7,6 @@ numbers of rows, slots, domains and CPUs are bounded before anything of that siz
 from __future__ import annotations
 
 import json
-import secrets
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +22,7 @@ from iova.events import (
     normalised,
     problem_of,
 )
+from iova.files import appearing_whole
 from iova.sources.pieces import Input
 
 METADATA_KEY: Final = "iova.trace"
@@ -44,23 +44,19 @@ def write_parquet(trace: Trace, out: str | Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    path = Path(out)
     metadata = {METADATA_KEY: json.dumps(asdict(trace.info), sort_keys=True)}
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        trace.events.write_parquet(
-            temporary,
-            compression="zstd",
-            compression_level=1,
-            statistics=False,
-            row_group_size=ROW_GROUP,
-            metadata=metadata,
-        )
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(str(out), f"cannot be written: {error.strerror or error}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing_whole(out) as temporary:
+        try:
+            trace.events.write_parquet(
+                temporary,
+                compression="zstd",
+                compression_level=1,
+                statistics=False,
+                row_group_size=ROW_GROUP,
+                metadata=metadata,
+            )
+        except pl.exceptions.PolarsError as error:  # a full disk, for one
+            raise InputError(str(out), f"cannot be written: {error}.") from error
 
 
 def read_parquet(opened: Input) -> Trace:
