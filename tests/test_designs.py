@@ -111,9 +111,16 @@ def test_a_policy_is_recognised_by_its_hook() -> None:
 
 
 @pytest.mark.parametrize(
-    "attributes", [{"depot_max": -1}, {"arm_delay_ns": 0}, {"arm_delay_ns": 2**63}]
+    "attributes",
+    [
+        {"depot_max": -1},
+        {"arm_delay_ns": 0},
+        {"arm_delay_ns": 2**63},
+        {"depot_max": "x"},
+        {"arm_delay_ns": None},
+    ],
 )
-def test_a_policy_s_attributes_are_checked(attributes: dict[str, int]) -> None:
+def test_a_policy_s_attributes_are_checked(attributes: dict[str, object]) -> None:
     kind = type("Bad", (), {"look": print, **attributes})
     with pytest.raises(ValueError, match=next(iter(attributes))):
         _core.Design(kind())

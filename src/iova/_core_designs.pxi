@@ -113,10 +113,10 @@ cdef class Design:
         self.design = &self.own
         depot_max = getattr(policy, "depot_max", None)
         delay_ns = getattr(policy, "arm_delay_ns", 100_000_000)
-        if depot_max is not None and not 0 <= depot_max < 2**64:
-            raise ValueError(f"{self.name}: depot_max={depot_max} is no count of magazines")
-        if not 1 <= delay_ns < 2**63:
-            raise ValueError(f"{self.name}: arm_delay_ns={delay_ns} is not a positive time")
+        if depot_max is not None and not (isinstance(depot_max, int) and 0 <= depot_max < 2**64):
+            raise ValueError(f"{self.name}: depot_max={depot_max!r} is no count of magazines")
+        if not (isinstance(delay_ns, int) and 1 <= delay_ns < 2**63):
+            raise ValueError(f"{self.name}: arm_delay_ns={delay_ns!r} is no positive time in ns")
         self.values[0] = ANCHOR if depot_max is None else depot_max
         self.values[1] = delay_ns
         self.values[2] = bool(getattr(policy, "magazines_at_first_use", True))
@@ -162,6 +162,8 @@ cdef void _look(Design handle, const c.iova_view *view, c.iova_decision *decisio
             for cpu in decided.trim:
                 if count == view.cpus_possible:
                     raise ValueError("more CPUs to trim than there are")
+                if not 0 <= cpu < view.cpus_possible:
+                    raise ValueError(f"CPU {cpu} to trim is not below {view.cpus_possible}")
                 decision.trim[count] = cpu
                 count += 1
             decision.trim_count = count

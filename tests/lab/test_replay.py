@@ -282,6 +282,26 @@ def test_what_a_python_policy_raises_is_told_with_its_place() -> None:
     assert "test_replay.py:" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("decided", "problem"),
+    [
+        (Decision(release=-1), "OverflowError"),
+        (Decision(trim=[2]), "CPU 2 to trim is not below 2"),
+        (Decision(trim=range(10**9)), "to trim"),
+        (5, "AttributeError"),
+    ],
+)
+def test_a_decision_that_makes_no_sense_is_an_error(decided: object, problem: str) -> None:
+    class Wrong:
+        def look(self, view: _core.View) -> object:
+            assert view.depot
+            return decided
+
+    rows = [*filling_depot(1), row(SECOND, Op.FLUSH_CACHES)]
+    with pytest.raises(IovaError, match=problem):
+        lab.replay(lab.prepare(trace_of(*rows)), DesignSpec("x", "Wrong", (), Wrong))
+
+
 def test_a_policy_that_always_wants_to_look_again_looks_once_a_millisecond() -> None:
     class Restless:
         arm_delay_ns = 1
