@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from iova import _core
+from iova.events import DomainInfo
 from iova.sources.parquet import write_parquet
 from tables import alloc, filling_depot, free, trace_of
 
@@ -208,6 +209,28 @@ def test_a_file_that_is_no_trace_is_refused_and_nothing_is_written(tmp_path: Pat
         junk.write_bytes(content)
         assert str(junk) in iova("convert", junk, out, status=2)
         assert not out.exists()
+
+
+def test_an_input_is_not_overwritten_by_the_report(small: Path) -> None:
+    before = small.read_bytes()
+    assert "is an input as well" in iova("compare", small, "--html", small, status=2)
+    assert small.read_bytes() == before
+
+
+def test_a_link_is_written_through(small: Path) -> None:
+    link = small.parent / "link.parquet"
+    link.symlink_to(small.parent / "real.parquet")
+    iova("convert", small, link)
+    assert link.is_symlink()
+    assert (small.parent / "real.parquet").is_file()
+
+
+def test_a_trace_of_which_nothing_can_be_predicted_is_not_exact(tmp_path: Path) -> None:
+    path = tmp_path / "late.parquet"
+    rows = [alloc(1, 0, t_end=2, pfn=0xFFFFF), free(3, 0, t_end=4, pfn=0xFFFFF)]
+    write_parquet(trace_of(*rows, domains=(DomainInfo(0, born=False),), kernel="6.12.1"), path)
+    output = iova("verify", path, status=1)
+    assert "1 addresses can not be predicted" in output
 
 
 def test_something_that_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:

@@ -105,8 +105,8 @@ cdef class Replay:
         if any(array.shape != (count,) for array in arrays.values()):
             raise ValueError("the columns differ in length")
         if result is not None and (result.dtype != np.uint64 or result.shape != (count,)
-                                   or not result.flags.c_contiguous):
-            raise ValueError("the result must be uint64 and as long as the columns")
+                                   or not result.flags.c_contiguous or not result.flags.writeable):
+            raise ValueError("the result must be writeable, uint64 and as long as the columns")
         memset(&events, 0, sizeof(events))
         events.count = count
         events.t = <const int64_t *>address_of(arrays["t"])

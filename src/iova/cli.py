@@ -128,9 +128,11 @@ def compare(
     comparisons = []
     with _progress() as progress:
         for source in sources:
-            trace = load(
-                samples.resolve(source), allow_lost=allow_lost, progress=progress("reading")
-            ).trace
+            resolved = samples.resolve(source)
+            _refuse_overwriting(resolved, html)
+            loaded = load(resolved, allow_lost=allow_lost, progress=progress("reading"))
+            _warn_of_malformed(source, loaded.report.malformed_count)
+            trace = loaded.trace
             comparisons.append(
                 lab_compare.compare(
                     source,
@@ -291,7 +293,9 @@ def _verify_trace(
     return {
         "path": name,
         **asdict(verdict),
-        "exact": verdict.explained and not malformed,
+        "exact": verdict.explained
+        and verdict.state_before < max(verdict.total, 1)
+        and not malformed,
         "exact_addresses": verdict.exact,
         "malformed": malformed,
     }
@@ -336,6 +340,17 @@ def _progress() -> Iterator[Callable[[str], Callable[[int, int | None], None]]]:
         yield start
 
 
+def _refuse_overwriting(source: str, out: Path | None) -> None:
+    if out is not None and out.exists() and Path(source).exists() and out.samefile(source):
+        raise InputError(str(out), "is an input as well.", hint="Name another file to write.")
+
+
+def _warn_of_malformed(source: str, count: int) -> None:
+    if count:
+        told = f"{source}: {count} malformed lines were left out; `iova info` shows them"
+        print(f"iova: {told}", file=sys.stderr)
+
+
 def _print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, default=str))
 
@@ -359,7 +374,7 @@ def run(arguments: list[str] | None = None) -> int:
         result = app(arguments, standalone_mode=False)
         sys.stdout.flush()
     except typer.Exit as stop:
-        return stop.exit_code
+        return _stop("stopped", INTERRUPTED) if stop.exit_code == INTERRUPTED else stop.exit_code
     except (typer.Abort, KeyboardInterrupt):
         return _stop("stopped", INTERRUPTED)
     except USAGE_ERROR as error:

@@ -20,7 +20,7 @@ def appearing_whole(out: str | Path) -> Iterator[Path]:
         InputError: it cannot be written, or is something else than a file: a rename would put
             a file in the place of a device.
     """
-    path = Path(out)
+    path = Path(out).resolve()  # what a symbolic link leads to is written, not the link
     if path.exists() and not path.is_file():
         raise InputError(str(out), "is not a file: it cannot be replaced by one.")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

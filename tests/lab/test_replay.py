@@ -145,7 +145,6 @@ def test_a_destroyed_domain_takes_its_live_ranges_with_it_and_frees_their_slots(
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [
-        ([alloc(1, 1)], "dense"),
         ([alloc(1, 0), alloc(2, 0)], "slot"),
         ([alloc(1, 0, size=0)], "size of 0"),
         ([alloc(5, 0), alloc(4, 1)], "time goes back"),
@@ -176,6 +175,11 @@ def test_one_domain_can_be_replayed_alone() -> None:
     assert lab.replay(source, parse_design("unbounded")).allocations == 2
     with pytest.raises(IovaError, match="its domains: 0, 1"):
         lab.prepare(trace, domain=7)
+
+
+def test_slots_with_gaps_between_their_numbers_are_numbered_anew() -> None:
+    result = run(trace_of(alloc(1, 7), alloc(2, 3), free(3, 7), free(4, 3)))
+    assert (result.totals["frees"], result.totals["live_ranges"]) == (2, 0)
 
 
 def test_a_trace_without_calls_is_refused() -> None:

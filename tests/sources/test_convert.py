@@ -98,11 +98,12 @@ def test_an_interrupt_leaves_no_file_and_keeps_the_old_one(
     (tmp_path / "in.txt").write_bytes(SMALL.text())
     (tmp_path / "out").write_bytes(b"old")
 
-    def interrupted(_frame: pl.DataFrame, path: Path, **_: object) -> None:
-        path.write_bytes(b"half")
+    def interrupted(path: Path, _content: object) -> int:
+        with path.open("wb") as file:
+            file.write(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pl.DataFrame, "write_parquet", interrupted)
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         convert(tmp_path / "in.txt", tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.txt", "out"]

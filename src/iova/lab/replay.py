@@ -133,8 +133,8 @@ def prepare(trace: Trace, *, domain: int | None = None) -> ReplayInput:
     if events.is_empty():
         raise IovaError("the trace has no calls to replay")
     columns = _columns(events)
-    if domain is not None:
-        columns["slot"] = _dense_slots(columns["slot"])
+    # A domain alone, or a trace with lines missing, leaves numbers out.
+    columns["slot"] = _dense_slots(columns["slot"])
     count = int(columns["domain"].max()) + 1
     known_domains = {d.domain: d for d in trace.info.domains}
     possible = max(trace.info.cpus_possible or 1, _cpus_named(columns))

@@ -195,4 +195,9 @@ def trace_verdict(name: str, verdict: TraceVerdict, malformed: int) -> str:
         lines.append(f"first unexplained: {verdict.first}")
     if malformed:
         lines.append(f"{malformed} malformed lines: the trace is not whole")
+    if verdict.state_before:
+        lines.append(
+            f"{verdict.state_before} addresses can not be predicted: "
+            "the creation of their domain is not in the trace"
+        )
     return "\n".join([*lines, verdict.line()])

@@ -6,6 +6,7 @@ numbers of rows, slots, domains and CPUs are bounded before anything of that siz
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -45,18 +46,18 @@ def write_parquet(trace: Trace, out: str | Path) -> None:
         InputError: the file cannot be written.
     """
     metadata = {METADATA_KEY: json.dumps(asdict(trace.info), sort_keys=True)}
+    # Through memory: after Ctrl-C Polars' threads would go on writing to a file.
+    buffer = io.BytesIO()
+    trace.events.write_parquet(
+        buffer,
+        compression="zstd",
+        compression_level=1,
+        statistics=False,
+        row_group_size=ROW_GROUP,
+        metadata=metadata,
+    )
     with appearing_whole(out) as temporary:
-        try:
-            trace.events.write_parquet(
-                temporary,
-                compression="zstd",
-                compression_level=1,
-                statistics=False,
-                row_group_size=ROW_GROUP,
-                metadata=metadata,
-            )
-        except pl.exceptions.PolarsError as error:  # a full disk, for one
-            raise InputError(str(out), f"cannot be written: {error}.") from error
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def read_parquet(opened: Input) -> Trace:
