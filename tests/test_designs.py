@@ -23,6 +23,10 @@ class Mine:
 class Wrong:
     pass
 
+class Raising:
+    def __init__(self):
+        1 / 0
+
 thing = 1
 """
 
@@ -99,6 +103,21 @@ def test_a_class_of_the_user_s_is_found_where_the_command_is_run(module: str) ->
 def test_a_class_that_is_no_policy_is_refused(module: str, rest: str, problem: str) -> None:
     with pytest.raises(DesignError, match=problem):
         parse_design(module + rest)
+
+
+@pytest.mark.parametrize("content", ["class (", "raise RuntimeError('no')", "raise SystemExit(3)"])
+def test_a_module_that_can_not_be_loaded_is_told(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_design_under_test.py").write_text(content)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DesignError, match="can not load"):
+        parse_design("broken_design_under_test:Any")
+
+
+def test_a_constructor_that_raises_is_told(module: str) -> None:
+    with pytest.raises(DesignError, match="ZeroDivisionError"):
+        parse_design(f"{module}:Raising")
 
 
 def test_a_policy_is_recognised_by_its_hook() -> None:

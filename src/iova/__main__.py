@@ -18,8 +18,11 @@ def main() -> None:
     missing = [name for name in LAB_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         sys.exit(_run_bare(sys.argv[1:], missing))
-    from iova.cli import run
-
+    try:
+        from iova.cli import run
+    except KeyboardInterrupt:  # loading the packages takes half a second
+        print("iova: stopped", file=sys.stderr)
+        sys.exit(130)
     sys.exit(run())
 
 

@@ -182,8 +182,10 @@ class DesignSpec:
             if self.policy_class is None:
                 return _core.Design(self.name, dict(self.params))
             return _core.Design(self.policy_class(**dict(self.params)))
-        except (TypeError, ValueError) as error:
-            raise DesignError(f"--design {self.text}: {error}") from error
+        except Exception as error:  # a user's constructor may raise anything
+            known = isinstance(error, TypeError | ValueError)
+            kind = "" if known else f"{type(error).__name__}: "
+            raise DesignError(f"--design {self.text}: {kind}{error}") from error
 
 
 def parse_design(text: str) -> DesignSpec:
@@ -225,8 +227,9 @@ def _load_class(text: str, name: str) -> type:
         sys.path.insert(0, here)
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise DesignError(f"--design {text}: can not load {name}: {error}") from error
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
+        kind = type(error).__name__
+        raise DesignError(f"--design {text}: can not load {name}: {kind}: {error}") from error
     if not isinstance(found, type):
         raise DesignError(f"--design {text}: {name} is not a class")
     return found
