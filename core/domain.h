@@ -38,7 +38,7 @@ struct rcache {
 	uint64_t armed, found_armed, runs;
 };
 
-/* Written under the tree lock. */
+/* Written under the tree lock, but for failures, which are counted after it is let go. */
 struct tree_counters {
 	uint64_t allocations, frees, steps, failures;
 };
