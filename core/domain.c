@@ -4,9 +4,6 @@
 
 #include <string.h>
 
-/* Granules above the CPU's page are a programming error in Linux. */
-#define PAGE_BYTES 4096u
-
 /* ------------------------------------------------------------- creation and teardown */
 
 static bool params_are_valid(const struct iova_design *design, const uint64_t *values)
@@ -24,7 +21,7 @@ static bool params_are_valid(const struct iova_design *design, const uint64_t *v
 static bool config_is_valid(const struct iova_config *config)
 {
 	return config->granule != 0 && (config->granule & (config->granule - 1)) == 0 &&
-	       config->granule <= PAGE_BYTES && config->cpus_possible >= 1 &&
+	       config->granule <= IOVA_MAX_GRANULE && config->cpus_possible >= 1 &&
 	       config->cpus_possible <= IOVA_MAX_CPUS && config->cpus_online >= 1 &&
 	       config->cpus_online <= config->cpus_possible && config->classes >= 1 &&
 	       config->classes <= IOVA_MAX_CLASSES && config->design &&
@@ -134,7 +131,7 @@ enum iova_status iova_reserve(iova_domain *domain, uint64_t lo, uint64_t hi,
 {
 	struct iova_range unused;
 	if ((lo | hi) > domain->reserve_max) {
-		domain->warnings++;
+		count_shared(domain, &domain->warnings, 1);
 		return IOVA_INVALID;
 	}
 	lock(domain, IOVA_LOCK_TREE, 0, 0);
@@ -143,8 +140,13 @@ enum iova_status iova_reserve(iova_domain *domain, uint64_t lo, uint64_t hi,
 	return status;
 }
 
-static enum iova_status alloc_counted(struct iova_domain *domain, uint64_t size, uint64_t limit,
-				      bool align, struct iova_range *result)
+void count_failure(struct iova_domain *domain, uint64_t size)
+{
+	count_shared(domain, &domain->tree_counters[counters_of(domain, size)].failures, 1);
+}
+
+enum iova_status alloc_counted(struct iova_domain *domain, uint64_t size, uint64_t limit,
+			       bool align, struct iova_range *result)
 {
 	lock(domain, IOVA_LOCK_TREE, 0, 0);
 	enum iova_status status = tree_alloc(&domain->tree, size, limit, align, result);
@@ -162,7 +164,7 @@ enum iova_status iova_alloc_raw(iova_domain *domain, uint64_t size, uint64_t lim
 		return IOVA_INVALID;
 	enum iova_status status = alloc_counted(domain, size, limit, align, result);
 	if (status != IOVA_OK)
-		domain->tree_counters[counters_of(domain, size)].failures++;
+		count_failure(domain, size);
 	return status;
 }
 
@@ -199,7 +201,7 @@ static uint64_t alloc_from_tree(struct iova_domain *domain, uint64_t size, uint6
 			break;
 		iova_flush_caches(domain);
 	}
-	domain->tree_counters[counters_of(domain, size)].failures++;
+	count_failure(domain, size);
 	return 0;
 }
 
@@ -245,27 +247,32 @@ void iova_flush_caches(iova_domain *domain)
 {
 	if (!domain->caches)
 		return;
+	begin_drain(domain);
 	for (uint32_t cpu = 0; cpu < domain->cpus_possible; cpu++)
 		if (cpu_is_online(domain, cpu))
 			rcache_drain_cpu(domain, cpu);
 	rcache_drain_depots(domain);
+	end_drain(domain);
 }
 
 uint32_t iova_cpu_offline(iova_domain *domain, uint32_t cpu)
 {
-	if (cpu >= domain->cpus_possible || !cpu_is_online(domain, cpu))
-		return domain->cpus_online;
-	domain->online[cpu / 64] &= ~(UINT64_C(1) << (cpu % 64));
-	domain->cpus_online--;
-	if (domain->caches)
+	uint64_t bit = UINT64_C(1) << (cpu % 64);
+	if (cpu >= domain->cpus_possible || !(sync_and(&domain->online[cpu / 64], ~bit) & bit))
+		return sync_load(&domain->cpus_online);
+	uint32_t online = sync_sub(&domain->cpus_online, 1u) - 1;
+	if (domain->caches) {
+		begin_drain(domain);
 		rcache_drain_cpu(domain, cpu);
-	return domain->cpus_online;
+		end_drain(domain);
+	}
+	return online;
 }
 
 uint32_t iova_cpu_online(iova_domain *domain, uint32_t cpu)
 {
-	if (cpu >= domain->cpus_possible || cpu_is_online(domain, cpu))
-		return domain->cpus_online;
-	domain->online[cpu / 64] |= UINT64_C(1) << (cpu % 64);
-	return ++domain->cpus_online;
+	uint64_t bit = UINT64_C(1) << (cpu % 64);
+	if (cpu >= domain->cpus_possible || sync_or(&domain->online[cpu / 64], bit) & bit)
+		return sync_load(&domain->cpus_online);
+	return sync_add(&domain->cpus_online, 1u) + 1;
 }

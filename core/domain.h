@@ -5,20 +5,27 @@
  * Locks (SEMANTICS of the concurrent use, taken in this order): one per CPU and class
  * for the two magazines, one per class for the depot, one for the tree. A magazine that
  * is taken out of a cache or depot belongs to whoever took it and needs no lock. The tree
- * lock is innermost; emptying a magazine holds it for the whole magazine.
+ * lock is innermost; emptying a magazine holds it for the whole magazine, or, in a live
+ * domain, for drain_batch entries at a time.
+ *
+ * What several threads touch outside those locks is atomic (sync.h): the online set, what
+ * is due when, gauges of magazines, failures and warnings.
  */
 #ifndef IOVA_DOMAIN_H
 #define IOVA_DOMAIN_H
 
 #include "depot.h"
 #include "range_tree.h"
+#include "sync.h"
 
 /* One CPU's cache of one class: one cache line, written by that CPU only. */
 struct cpu_cache {
 	struct magazine *loaded, *previous; /* NULL: none has been made */
 	uint64_t hits_loaded, hits_previous, hits_depot;
 	uint64_t puts;
-	uint64_t unused[2];
+	struct spin_lock lock; /* live domains */
+	uint32_t used;	       /* live domains: it was locked once; see live_lock.c */
+	uint64_t unused;
 };
 
 _Static_assert(sizeof(struct cpu_cache) == 64, "a CPU's cache is one cache line");
@@ -31,6 +38,7 @@ struct job {
 
 struct rcache {
 	struct depot depot;
+	struct mutex lock; /* of the depot, in live domains */
 	struct job job;
 	void *policy_state;
 	uint64_t magazines_allocated, magazines_freed;
@@ -55,6 +63,14 @@ struct iova_domain {
 	struct range_tree tree;
 	struct tree_counters tree_counters[IOVA_MAX_CLASSES + 1];
 	struct rcache rcache[IOVA_MAX_CLASSES];
+	/*
+	 * Live domains. Holds of the tree lock that empty a magazine remove so many ranges
+	 * each, and a CPU's lock is not held meanwhile; 0: as Linux, all in one hold.
+	 */
+	uint32_t drain_batch;
+	struct mutex tree_lock;
+	/* Taken first: whoever has ranges in the hand, of neither cache nor tree. */
+	struct mutex drain_lock;
 	uint64_t armings;  /* jobs armed, ever: the next arming's place in line */
 	uint64_t earliest; /* due time of the next job; IOVA_NEVER: none is armed */
 	uint64_t runs;
@@ -82,6 +98,28 @@ static inline void unlock(const struct iova_domain *domain, enum iova_lock lock,
 		domain->locks.release(domain->locks.context, lock, cpu, size_class);
 }
 
+/* Ranges are about to be in this thread's hand on their way from caches to the tree. */
+static inline void begin_drain(struct iova_domain *domain)
+{
+	if (domain->drain_batch)
+		mutex_acquire(&domain->drain_lock);
+}
+
+static inline void end_drain(struct iova_domain *domain)
+{
+	if (domain->drain_batch)
+		mutex_release(&domain->drain_lock);
+}
+
+/* A counter that several threads may raise at a time, if there are several. */
+static inline void count_shared(const struct iova_domain *domain, uint64_t *counter, uint64_t n)
+{
+	if (domain->has_locks)
+		count_add(counter, n);
+	else
+		*counter += n;
+}
+
 /* -------------------------------------------------------------------------- parts */
 
 static inline struct cpu_cache *cpu_cache_of(const struct iova_domain *domain, uint32_t cpu,
@@ -92,7 +130,7 @@ static inline struct cpu_cache *cpu_cache_of(const struct iova_domain *domain, u
 
 static inline bool cpu_is_online(const struct iova_domain *domain, uint32_t cpu)
 {
-	return domain->online[cpu / 64] >> (cpu % 64) & 1;
+	return peek(&domain->online[cpu / 64]) >> (cpu % 64) & 1;
 }
 
 /* Which counters a range of this many frames goes to. */
@@ -125,6 +163,13 @@ void rcache_drain_cpu(struct iova_domain *domain, uint32_t cpu);
 void rcache_drain_depots(struct iova_domain *domain);
 /* Give a CPU's magazines of one class back: full to the depot, partial to the tree. */
 void rcache_trim_cpu(struct iova_domain *domain, uint32_t size_class, uint32_t cpu);
+
+/* ------------------------------------------------------------------------ the tree */
+
+/* tree_alloc() under its lock, counted; failures are not. */
+enum iova_status alloc_counted(struct iova_domain *domain, uint64_t size, uint64_t limit,
+			       bool align, struct iova_range *result);
+void count_failure(struct iova_domain *domain, uint64_t size);
 
 /* --------------------------------------------------------------------------- jobs */
 

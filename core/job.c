@@ -17,12 +17,24 @@ static uint64_t later(uint64_t now, uint64_t delay)
 	return now > IOVA_NEVER - delay ? IOVA_NEVER : now + delay;
 }
 
-static void arm(struct iova_domain *domain, struct job *job, uint64_t due)
+/* The next job is due no later than this. */
+static void note_due(struct iova_domain *domain, uint64_t due)
 {
-	job->due = due;
-	job->order = domain->armings++;
-	if (due < domain->earliest)
-		domain->earliest = due;
+	uint64_t earliest = sync_load(&domain->earliest);
+	/* Also where it is no sooner: whoever looks for the earliest sees one of the two. */
+	while (!sync_cas(&domain->earliest, &earliest, due < earliest ? due : earliest))
+		;
+}
+
+/* False: it was armed, and the earlier due time stays. */
+static bool arm(struct iova_domain *domain, struct job *job, uint64_t due)
+{
+	uint64_t never = IOVA_NEVER;
+	if (sync_load(&job->due) != IOVA_NEVER || !sync_cas(&job->due, &never, due))
+		return false;
+	sync_store(&job->order, sync_add(&domain->armings, 1u));
+	note_due(domain, due);
+	return true;
 }
 
 void job_arm_by_push(struct iova_domain *domain, uint32_t size_class, uint64_t now)
@@ -30,12 +42,10 @@ void job_arm_by_push(struct iova_domain *domain, uint32_t size_class, uint64_t n
 	struct rcache *rcache = &domain->rcache[size_class];
 	if (domain->mechanism.arm_delay_ns == 0)
 		return;
-	if (rcache->job.due != IOVA_NEVER) {
-		rcache->found_armed++;
-		return;
-	}
-	rcache->armed++;
-	arm(domain, &rcache->job, later(now, domain->mechanism.arm_delay_ns));
+	if (arm(domain, &rcache->job, later(now, domain->mechanism.arm_delay_ns)))
+		count_up(&rcache->armed, 1);
+	else
+		count_up(&rcache->found_armed, 1);
 }
 
 /* ------------------------------------------------------------------------ running */
@@ -47,9 +57,9 @@ static struct iova_view view_of(struct iova_domain *domain, uint32_t size_class,
 		.now = now,
 		.size_class = size_class,
 		.classes = domain->classes,
-		.cpus_online = domain->cpus_online,
+		.cpus_online = sync_load(&domain->cpus_online),
 		.cpus_possible = domain->cpus_possible,
-		.tree_allocated = domain->tree_counters[size_class].allocations,
+		.tree_allocated = peek(&domain->tree_counters[size_class].allocations),
 		.domain = domain,
 	};
 	lock(domain, IOVA_LOCK_DEPOT, 0, size_class);
@@ -75,7 +85,17 @@ void job_finish(struct iova_domain *domain, uint32_t size_class, struct magazine
 {
 	magazine_drain(domain, size_class, magazine);
 	magazine_delete(domain, size_class, magazine);
-	domain->rcache[size_class].reclaimed++;
+	count_up(&domain->rcache[size_class].reclaimed, 1);
+}
+
+static bool reclaim_one(struct iova_domain *domain, uint32_t size_class, uint64_t keep)
+{
+	begin_drain(domain);
+	struct magazine *magazine = job_take(domain, size_class, keep);
+	if (magazine)
+		job_finish(domain, size_class, magazine);
+	end_drain(domain);
+	return magazine != NULL;
 }
 
 static void carry_out(struct iova_domain *domain, uint32_t size_class,
@@ -84,21 +104,18 @@ static void carry_out(struct iova_domain *domain, uint32_t size_class,
 	for (uint32_t i = 0; i < decision->trim_count && i < domain->cpus_possible; i++)
 		if (decision->trim[i] < domain->cpus_possible)
 			rcache_trim_cpu(domain, size_class, decision->trim[i]);
-	for (uint64_t i = 0; i < decision->release; i++) {
-		struct magazine *magazine = job_take(domain, size_class, decision->keep);
-		if (!magazine)
+	for (uint64_t i = 0; i < decision->release; i++)
+		if (!reclaim_one(domain, size_class, decision->keep))
 			return;
-		job_finish(domain, size_class, magazine);
-	}
 }
 
 static void run(struct iova_domain *domain, uint32_t size_class, uint64_t now)
 {
 	struct rcache *rcache = &domain->rcache[size_class];
 	const struct iova_design *design = domain->design;
-	rcache->job.due = IOVA_NEVER;
-	rcache->runs++;
-	domain->runs++;
+	sync_store(&rcache->job.due, IOVA_NEVER);
+	count_up(&rcache->runs, 1);
+	count_up(&domain->runs, 1);
 	if (!design->look)
 		return;
 	struct iova_view view = view_of(domain, size_class, now);
@@ -106,46 +123,51 @@ static void run(struct iova_domain *domain, uint32_t size_class, uint64_t now)
 	design->look(design, rcache->policy_state, domain->params, &view, &decision);
 	carry_out(domain, size_class, &decision);
 	/* A push during the run may have armed it already: the earlier due time stays. */
-	if (decision.again_ns && rcache->job.due == IOVA_NEVER) {
+	if (decision.again_ns) {
 		bool soon = decision.again_ns < IOVA_LOOK_NS;
 		arm(domain, &rcache->job, later(now, soon ? IOVA_LOOK_NS : decision.again_ns));
 	}
 }
 
-/* Of two armed jobs, the one that runs first. */
-static bool runs_before(const struct job *a, const struct job *b)
-{
-	return a->due < b->due || (a->due == b->due && a->order < b->order);
-}
-
 /* The class whose job is next; classes if none is armed. */
-static uint32_t next_job(const struct iova_domain *domain)
+static uint32_t next_job(const struct iova_domain *domain, uint64_t *due)
 {
-	const struct job *first = NULL;
 	uint32_t next = domain->classes;
+	*due = IOVA_NEVER;
 	for (uint32_t k = 0; k < domain->classes; k++) {
-		const struct job *job = &domain->rcache[k].job;
-		if (job->due != IOVA_NEVER && (!first || runs_before(job, first))) {
-			first = job;
-			next = k;
-		}
+		uint64_t job_due = sync_load(&domain->rcache[k].job.due);
+		if (job_due == IOVA_NEVER || job_due > *due)
+			continue;
+		if (job_due == *due && next < domain->classes &&
+		    peek(&domain->rcache[k].job.order) > peek(&domain->rcache[next].job.order))
+			continue;
+		next = k;
+		*due = job_due;
 	}
 	return next;
 }
 
 uint64_t iova_class_deadline(const iova_domain *domain, uint32_t size_class)
 {
-	return size_class < domain->classes ? domain->rcache[size_class].job.due : IOVA_NEVER;
+	return size_class < domain->classes ? sync_load(&domain->rcache[size_class].job.due) :
+					      IOVA_NEVER;
 }
 
 uint64_t iova_next_deadline(const iova_domain *domain)
 {
-	return domain->earliest;
+	return sync_load(&domain->earliest);
 }
 
+/*
+ * "Never" is written before the jobs are looked at: one that is armed meanwhile is seen
+ * here, or lowers the new value.
+ */
 static void find_earliest(struct iova_domain *domain)
 {
-	domain->earliest = iova_class_deadline(domain, next_job(domain));
+	uint64_t due;
+	sync_exchange(&domain->earliest, IOVA_NEVER);
+	if (next_job(domain, &due) < domain->classes)
+		note_due(domain, due);
 }
 
 void iova_run_class(iova_domain *domain, uint32_t size_class, uint64_t now)
@@ -158,10 +180,13 @@ void iova_run_class(iova_domain *domain, uint32_t size_class, uint64_t now)
 
 uint64_t iova_run_due(iova_domain *domain, uint64_t now)
 {
-	uint64_t ran = 0;
-	for (; domain->earliest <= now && domain->earliest != IOVA_NEVER; ran++) {
-		uint32_t k = next_job(domain);
-		run(domain, k, domain->rcache[k].job.due);
+	uint64_t ran = 0, due;
+	while ((due = sync_load(&domain->earliest)) <= now && due != IOVA_NEVER) {
+		uint32_t k = next_job(domain, &due);
+		if (k < domain->classes && due <= now) {
+			run(domain, k, due);
+			ran++;
+		}
 		find_earliest(domain);
 	}
 	return ran;

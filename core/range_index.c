@@ -240,3 +240,45 @@ bool index_find_gap_from(const struct range_index *index, uint64_t top, uint64_t
 	}
 	return false;
 }
+
+bool index_find_gap_at_order(const struct range_index *index, uint64_t top, uint64_t size,
+			     unsigned order, struct index_path *path, uint64_t *pfn)
+{
+	uint64_t mask = UINT64_MAX << order;
+	unsigned natural = order_of(size);
+	/* Wherever the request fits, it fits at this alignment as well. */
+	uint64_t weaker = natural <= order ? UINT64_MAX << natural : UINT64_MAX;
+
+	while (size <= top && index_find_gap(index, top, size, weaker, path, pfn)) {
+		*pfn &= mask;
+		if (*pfn >= gap_start(path->leaf, path->slot))
+			return true;
+		top = *pfn + size; /* the next multiple down is the highest left to try */
+	}
+	return false;
+}
+
+/* ----------------------------------------------------------------- the longest gap */
+
+static inline uint64_t longer(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+uint64_t index_longest_gap(const struct range_index *index, uint64_t low)
+{
+	struct index_path path = { 0 };
+	index_seek(index, low, &path);
+	const struct index_leaf *leaf = path.leaf;
+	uint64_t from = longer(low, gap_start(leaf, path.slot));
+	uint64_t lo = leaf->lo[path.slot];
+	uint64_t longest = lo > from ? lo - from : 0;
+	for (unsigned i = path.slot + 1; i < leaf->count; i++)
+		longest = longer(longest, leaf->lo[i] - gap_start(leaf, i));
+	for (unsigned level = 0; level < index->height; level++) {
+		const struct index_node *node = path.node[level];
+		for (unsigned i = path.at[level] + 1; i < node->count; i++)
+			longest = longer(longest, node->longest[i]);
+	}
+	return longest;
+}

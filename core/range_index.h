@@ -30,8 +30,10 @@
  *
  * The highest gap at or below a point in which a request fits is therefore found in
  * O(log n) node visits for any size and any layout, gaps that are long enough but not
- * aligned included. A request whose alignment is finer than its size needs `longest`; one
- * whose alignment is coarser is not served here.
+ * aligned included. A request without an alignment needs `longest`. One with another
+ * alignment than its size's own has no figure: the gaps that either figure lets through are
+ * tried one by one, and from a gap that fails the search goes on below the next multiple
+ * at which the request could lie.
  *
  * Bounds, n ranges: search, insert, remove, rank, look-up O(log n), a node of bounded
  * size read or rewritten per level. Insert may need memory for splits and takes all of it
@@ -117,6 +119,16 @@ bool index_find_gap(const struct range_index *index, uint64_t top, uint64_t size
 		    struct index_path *path, uint64_t *pfn);
 bool index_find_gap_from(const struct range_index *index, uint64_t top, uint64_t size,
 			 uint64_t mask, struct index_path *path, uint64_t *pfn);
+
+/*
+ * The same for any alignment, a multiple of 2^order, order <= 63. Each step is a search
+ * as above, and there are at most as many as gaps that hold the request at the coarser
+ * or finer alignment of the two figures, and as multiples of 2^order below `top`.
+ */
+bool index_find_gap_at_order(const struct range_index *index, uint64_t top, uint64_t size,
+			     unsigned order, struct index_path *path, uint64_t *pfn);
+/* Frames of the longest piece without a range, from pfn `low` up to the anchor. */
+uint64_t index_longest_gap(const struct range_index *index, uint64_t low);
 
 /*
  * Add `range`, which lies in the gap below the path's range. IOVA_NO_MEMORY changes

@@ -220,3 +220,80 @@ enum iova_status tree_reserve(struct range_tree *tree, uint64_t lo, uint64_t hi,
 	*result = (struct iova_range){ lo, hi };
 	return index_insert(&tree->index, &path, *result);
 }
+
+/* ----------------------------------------------------------------- what Linux has not */
+
+enum iova_status tree_place(struct range_tree *tree, uint64_t lo, uint64_t hi,
+			    struct iova_range *result)
+{
+	struct index_path path;
+	struct iova_range range = { lo, hi };
+	if (lo > hi)
+		return IOVA_INVALID;
+	if (!record_admitted(tree))
+		return IOVA_NO_MEMORY;
+	index_seek(&tree->index, lo, &path);
+	struct iova_range next = index_range(&path);
+	if (next.lo <= hi) {
+		*result = next;
+		return IOVA_RESERVED;
+	}
+	if (index_insert(&tree->index, &path, range) != IOVA_OK)
+		return IOVA_NO_MEMORY;
+	*result = range;
+	return IOVA_OK;
+}
+
+/* The highest place in the highest gap that holds a whole block of 2^order frames. */
+static bool find_beside_a_block(const struct range_tree *tree, uint64_t size, uint64_t top,
+				unsigned order, struct index_path *path, uint64_t *pfn)
+{
+	uint64_t block = UINT64_C(1) << order, mask = UINT64_MAX << order;
+	if (size > block || !index_find_gap(&tree->index, top, block, mask, path, pfn) ||
+	    *pfn < tree->start)
+		return false;
+	uint64_t end = index_range(path).lo;
+	*pfn = ((end < top ? end : top) - size) & mask;
+	return true;
+}
+
+enum iova_status tree_alloc_aligned(struct range_tree *tree, uint64_t size, uint64_t limit,
+				    unsigned order, struct iova_range *result)
+{
+	/* The last frame is the anchor's. */
+	uint64_t top = limit < ANCHOR_PFN ? limit + 1 : ANCHOR_PFN;
+	struct index_path path;
+	uint64_t pfn;
+
+	assert_cheap(size >= 1 && order < 64);
+	tree->steps = 0;
+	if (!record_admitted(tree))
+		return IOVA_NO_MEMORY;
+	bool found = find_beside_a_block(tree, size, top, order, &path, &pfn);
+	if (!found)
+		found = index_find_gap_at_order(&tree->index, top, size, order, &path, &pfn) &&
+			pfn >= tree->start;
+	if (!found)
+		return IOVA_NO_SPACE;
+	struct iova_range range = { pfn, pfn + size - 1 };
+	if (index_insert(&tree->index, &path, range) != IOVA_OK)
+		return IOVA_NO_MEMORY;
+	*result = range;
+	return IOVA_OK;
+}
+
+bool tree_next(const struct range_tree *tree, uint64_t pfn, struct iova_range *result)
+{
+	struct index_path path;
+	index_seek(&tree->index, pfn, &path);
+	struct iova_range range = index_range(&path);
+	if (range.hi == ANCHOR_PFN)
+		return false;
+	*result = range;
+	return true;
+}
+
+uint64_t tree_longest_gap(const struct range_tree *tree)
+{
+	return index_longest_gap(&tree->index, tree->start);
+}

@@ -52,4 +52,37 @@ enum iova_status tree_reserve(struct range_tree *tree, uint64_t lo, uint64_t hi,
 /* Remembers nothing; false if no range holds pfn. */
 bool tree_find(const struct range_tree *tree, uint64_t pfn, struct iova_range *result);
 
+/*
+ * What Linux has not. These leave the search starts and `give_up` alone, as reservations
+ * do: starts are ranges that stay, so Linux's calls go on as if the new range had been
+ * reserved.
+ */
+
+/*
+ * Take exactly lo..hi, which may lie below tree->start, as a range of its own.
+ * IOVA_RESERVED: *result, the lowest range that overlaps it, the anchor's included, is in
+ * the way. IOVA_INVALID: lo > hi. IOVA_NO_MEMORY. All three change nothing.
+ */
+enum iova_status tree_place(struct range_tree *tree, uint64_t lo, uint64_t hi,
+			    struct iova_range *result);
+/*
+ * size >= 1 frames at a multiple of 2^order, order <= 63, in tree->start .. limit: found
+ * whenever there is such a place, else IOVA_NO_SPACE; IOVA_NO_MEMORY.
+ *
+ * Which place: where 2^order >= size and some gap holds a whole block, 2^order frames at a
+ * multiple of 2^order, from the start to the limit, the highest place in the highest such
+ * gap; else the highest place there is. So a place higher up, in a gap without a block, is
+ * left for smaller requests: to look there would mean to try, each time, the rests that
+ * earlier requests of this kind left.
+ *
+ * O(log n) with a block; without one, a search of O(log n) for each multiple of 2^order
+ * near which a gap is large enough but in the wrong place.
+ */
+enum iova_status tree_alloc_aligned(struct range_tree *tree, uint64_t size, uint64_t limit,
+				    unsigned order, struct iova_range *result);
+/* The lowest range with hi >= pfn; false if that is the anchor. */
+bool tree_next(const struct range_tree *tree, uint64_t pfn, struct iova_range *result);
+/* Frames of the longest gap from tree->start up to the anchor. */
+uint64_t tree_longest_gap(const struct range_tree *tree);
+
 #endif

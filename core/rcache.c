@@ -17,6 +17,15 @@
 
 /* ---------------------------------------------------------------------- magazines */
 
+/* The highest number of magazines there has been at a time. */
+static void note_peak(struct iova_domain *domain, uint64_t magazines)
+{
+	uint64_t peak = peek(&domain->magazines_peak);
+	while (magazines > peak)
+		if (sync_cas(&domain->magazines_peak, &peak, magazines))
+			return;
+}
+
 struct magazine *magazine_new(struct iova_domain *domain, uint32_t size_class)
 {
 	struct magazine *magazine =
@@ -24,9 +33,9 @@ struct magazine *magazine_new(struct iova_domain *domain, uint32_t size_class)
 	if (!magazine)
 		return NULL;
 	magazine->count = 0;
-	domain->rcache[size_class].magazines_allocated++;
-	if (++domain->magazines > domain->magazines_peak)
-		domain->magazines_peak = domain->magazines;
+	count_shared(domain, &domain->rcache[size_class].magazines_allocated, 1);
+	count_shared(domain, &domain->magazines, 1);
+	note_peak(domain, peek(&domain->magazines));
 	return magazine;
 }
 
@@ -34,23 +43,37 @@ void magazine_delete(struct iova_domain *domain, uint32_t size_class, struct mag
 {
 	if (!magazine)
 		return;
-	domain->rcache[size_class].magazines_freed++;
-	domain->magazines--;
+	count_shared(domain, &domain->rcache[size_class].magazines_freed, 1);
+	count_shared(domain, &domain->magazines, (uint64_t)-1);
 	memory_put(&domain->memory, IOVA_MEMORY_MAGAZINE, magazine, sizeof(*magazine));
+}
+
+/* One hold of the tree's lock. */
+static void drain_some(struct iova_domain *domain, uint32_t size_class, const uint64_t *pfn,
+		       uint64_t n)
+{
+	uint64_t freed = 0;
+	lock(domain, IOVA_LOCK_TREE, 0, 0);
+	for (uint64_t i = 0; i < n; i++)
+		freed += tree_remove(&domain->tree, pfn[i]) == IOVA_OK;
+	count_up(&domain->tree_counters[size_class].frees, freed);
+	unlock(domain, IOVA_LOCK_TREE, 0, 0);
+	if (unlikely(freed != n))
+		count_shared(domain, &domain->warnings, n - freed);
 }
 
 void magazine_drain(struct iova_domain *domain, uint32_t size_class, struct magazine *magazine)
 {
 	if (!magazine)
 		return;
-	lock(domain, IOVA_LOCK_TREE, 0, 0);
-	for (uint64_t i = 0; i < magazine->count; i++) {
-		if (tree_remove(&domain->tree, magazine->pfn[i]) == IOVA_OK)
-			domain->tree_counters[size_class].frees++;
-		else
-			domain->warnings++;
-	}
-	unlock(domain, IOVA_LOCK_TREE, 0, 0);
+	uint64_t batch = domain->drain_batch ? domain->drain_batch : IOVA_MAGAZINE_CAPACITY;
+	uint64_t i = 0;
+	do {
+		uint64_t left = magazine->count - i;
+		uint64_t n = left < batch ? left : batch;
+		drain_some(domain, size_class, magazine->pfn + i, n);
+		i += n;
+	} while (i < magazine->count);
 	magazine->count = 0;
 }
 
@@ -80,7 +103,6 @@ enum iova_status rcache_make(struct iova_domain *domain)
 	domain->caches = memory_get(&domain->memory, IOVA_MEMORY_CACHES, caches_bytes(domain));
 	if (!domain->caches)
 		return IOVA_NO_MEMORY;
-	memset(domain->caches, 0, caches_bytes(domain));
 	if (domain->mechanism.magazines_at_first_use || make_magazines(domain))
 		return IOVA_OK;
 	rcache_destroy(domain);
@@ -221,11 +243,15 @@ static bool put_into_others(struct iova_domain *domain, uint32_t cpu, uint32_t s
 		magazine_push(cache->loaded, pfn);
 		cache->puts++;
 	}
-	unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
+	/* A live domain's surplus is in nobody's hand unseen: the CPU's lock covers it. */
+	if (!domain->drain_batch)
+		unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
 	if (surplus) {
 		magazine_drain(domain, size_class, surplus);
 		magazine_delete(domain, size_class, surplus);
 	}
+	if (domain->drain_batch)
+		unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
 	return cached;
 }
 
@@ -244,27 +270,77 @@ bool rcache_put(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, u
 
 /* ----------------------------------------------------------------------- emptying */
 
+/* Copy what a magazine holds, and leave it with no entries. */
+static void move_out(struct magazine *from, struct magazine *to)
+{
+	to->count = 0;
+	if (!from)
+		return;
+	memcpy(to, from, sizeof(uint64_t) * (1 + from->count));
+	from->count = 0;
+}
+
+/* The same with the CPU's lock held only for the copying. */
+static void drain_cpu_briefly(struct iova_domain *domain, uint32_t cpu, uint32_t size_class)
+{
+	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+	struct magazine loaded, previous;
+	if (!sync_load(&cache->used))
+		return;
+	lock(domain, IOVA_LOCK_CPU, cpu, size_class);
+	move_out(cache->loaded, &loaded);
+	move_out(cache->previous, &previous);
+	unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
+	magazine_drain(domain, size_class, &loaded);
+	magazine_drain(domain, size_class, &previous);
+}
+
+static void drain_cpu_in_one(struct iova_domain *domain, uint32_t cpu, uint32_t size_class)
+{
+	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+	lock(domain, IOVA_LOCK_CPU, cpu, size_class);
+	magazine_drain(domain, size_class, cache->loaded);
+	magazine_drain(domain, size_class, cache->previous);
+	unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
+}
+
 void rcache_drain_cpu(struct iova_domain *domain, uint32_t cpu)
 {
 	for (uint32_t k = 0; k < domain->classes; k++) {
-		struct cpu_cache *cache = cpu_cache_of(domain, cpu, k);
-		lock(domain, IOVA_LOCK_CPU, cpu, k);
-		magazine_drain(domain, k, cache->loaded);
-		magazine_drain(domain, k, cache->previous);
-		unlock(domain, IOVA_LOCK_CPU, cpu, k);
+		if (domain->drain_batch)
+			drain_cpu_briefly(domain, cpu, k);
+		else
+			drain_cpu_in_one(domain, cpu, k);
 	}
+}
+
+static void drain_depot_briefly(struct iova_domain *domain, uint32_t size_class)
+{
+	struct magazine *magazine;
+	while ((magazine = job_take(domain, size_class, 0)) != NULL) {
+		magazine_drain(domain, size_class, magazine);
+		magazine_delete(domain, size_class, magazine);
+	}
+}
+
+static void drain_depot_in_one(struct iova_domain *domain, uint32_t size_class)
+{
+	struct magazine *magazine;
+	lock(domain, IOVA_LOCK_DEPOT, 0, size_class);
+	while ((magazine = depot_pop(&domain->rcache[size_class].depot)) != NULL) {
+		magazine_drain(domain, size_class, magazine);
+		magazine_delete(domain, size_class, magazine);
+	}
+	unlock(domain, IOVA_LOCK_DEPOT, 0, size_class);
 }
 
 void rcache_drain_depots(struct iova_domain *domain)
 {
 	for (uint32_t k = 0; k < domain->classes; k++) {
-		struct magazine *magazine;
-		lock(domain, IOVA_LOCK_DEPOT, 0, k);
-		while ((magazine = depot_pop(&domain->rcache[k].depot)) != NULL) {
-			magazine_drain(domain, k, magazine);
-			magazine_delete(domain, k, magazine);
-		}
-		unlock(domain, IOVA_LOCK_DEPOT, 0, k);
+		if (domain->drain_batch)
+			drain_depot_briefly(domain, k);
+		else
+			drain_depot_in_one(domain, k);
 	}
 }
 
@@ -274,7 +350,7 @@ static void give_back(struct iova_domain *domain, uint32_t size_class, struct ma
 	struct rcache *rcache = &domain->rcache[size_class];
 	if (!magazine)
 		return;
-	rcache->trimmed++;
+	count_up(&rcache->trimmed, 1);
 	if (!magazine_has_room(magazine)) {
 		bool pushed = false;
 		lock(domain, IOVA_LOCK_DEPOT, 0, size_class);
@@ -294,10 +370,13 @@ static void give_back(struct iova_domain *domain, uint32_t size_class, struct ma
 void rcache_trim_cpu(struct iova_domain *domain, uint32_t size_class, uint32_t cpu)
 {
 	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+	begin_drain(domain);
 	lock(domain, IOVA_LOCK_CPU, cpu, size_class);
 	struct magazine *loaded = cache->loaded, *previous = cache->previous;
-	cache->loaded = cache->previous = NULL;
+	sync_store(&cache->loaded, NULL);
+	cache->previous = NULL;
 	unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
 	give_back(domain, size_class, loaded);
 	give_back(domain, size_class, previous);
+	end_drain(domain);
 }

@@ -20,6 +20,20 @@ const char *iova_status_text(enum iova_status status)
 		return "invalid argument";
 	case IOVA_NOT_FOUND:
 		return "no range holds this page frame";
+	case IOVA_DOUBLE_FREE:
+		return "the range is free already";
+	case IOVA_NOT_ALLOCATED:
+		return "no allocated range starts at this address";
+	case IOVA_SIZE_MISMATCH:
+		return "the allocated range is of another size";
+	case IOVA_RESERVED:
+		return "the place is reserved, taken or outside the windows";
+	case IOVA_OVER_BUDGET:
+		return "the budget of live ranges is used up";
+	case IOVA_FLUSH_NEEDED:
+		return "an IOTLB flush is needed first";
+	case IOVA_CLOSED:
+		return "the domain is closed";
 	}
 	return "unknown status";
 }
@@ -31,33 +45,47 @@ static uint64_t entries_of(const struct magazine *magazine)
 	return magazine ? magazine->count : 0;
 }
 
+/* Untouched caches of a live domain stay untouched. */
+static bool was_used(const struct iova_domain *domain, const struct cpu_cache *cache)
+{
+	return !domain->drain_batch || sync_load(&cache->used);
+}
+
 static void add_cpus(const struct iova_domain *domain, uint32_t size_class,
 		     struct iova_counters *sum)
 {
 	for (uint32_t cpu = 0; cpu < domain->cpus_possible; cpu++) {
 		const struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+		if (!was_used(domain, cache))
+			continue;
+		lock(domain, IOVA_LOCK_CPU, cpu, size_class);
 		sum->hits_loaded += cache->hits_loaded;
 		sum->hits_previous += cache->hits_previous;
 		sum->hits_depot += cache->hits_depot;
 		sum->puts += cache->puts;
 		sum->cached += entries_of(cache->loaded) + entries_of(cache->previous);
+		unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
 	}
 }
 
-static void add_rcache(const struct rcache *rcache, struct iova_counters *sum)
+static void add_rcache(const struct iova_domain *domain, uint32_t size_class,
+		       struct iova_counters *sum)
 {
-	sum->magazines_allocated = rcache->magazines_allocated;
-	sum->magazines_freed = rcache->magazines_freed;
+	const struct rcache *rcache = &domain->rcache[size_class];
+	sum->magazines_allocated = peek(&rcache->magazines_allocated);
+	sum->magazines_freed = peek(&rcache->magazines_freed);
+	sum->reclaimed = peek(&rcache->reclaimed);
+	sum->trimmed = peek(&rcache->trimmed);
+	sum->runs = peek(&rcache->runs);
+	lock(domain, IOVA_LOCK_DEPOT, 0, size_class);
 	sum->pushed = rcache->pushed;
 	sum->popped = rcache->popped;
-	sum->reclaimed = rcache->reclaimed;
-	sum->trimmed = rcache->trimmed;
 	sum->armed = rcache->armed;
 	sum->found_armed = rcache->found_armed;
-	sum->runs = rcache->runs;
 	sum->depot = rcache->depot.length;
 	sum->depot_peak = rcache->depot.peak;
 	sum->cached += rcache->depot.length * IOVA_MAGAZINE_CAPACITY;
+	unlock(domain, IOVA_LOCK_DEPOT, 0, size_class);
 }
 
 struct iova_counters iova_read_counters(const iova_domain *domain, uint32_t size_class)
@@ -66,14 +94,16 @@ struct iova_counters iova_read_counters(const iova_domain *domain, uint32_t size
 	if (size_class >= domain->classes && size_class != IOVA_BEYOND_CLASSES)
 		return sum;
 	const struct tree_counters *tree = &domain->tree_counters[size_class];
+	lock(domain, IOVA_LOCK_TREE, 0, 0);
 	sum.tree_allocations = tree->allocations;
 	sum.tree_frees = tree->frees;
 	sum.tree_steps = tree->steps;
-	sum.failures = tree->failures;
+	unlock(domain, IOVA_LOCK_TREE, 0, 0);
+	sum.failures = peek(&tree->failures);
 	if (size_class < domain->classes) {
 		if (domain->caches)
 			add_cpus(domain, size_class, &sum);
-		add_rcache(&domain->rcache[size_class], &sum);
+		add_rcache(domain, size_class, &sum);
 	}
 	return sum;
 }
@@ -84,6 +114,9 @@ struct iova_cpu_view iova_read_cpu(const iova_domain *domain, uint32_t cpu, uint
 	if (!domain->caches || cpu >= domain->cpus_possible || size_class >= domain->classes)
 		return view;
 	const struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+	if (!was_used(domain, cache))
+		return view;
+	lock(domain, IOVA_LOCK_CPU, cpu, size_class);
 	view.loaded = (uint32_t)entries_of(cache->loaded);
 	view.previous = (uint32_t)entries_of(cache->previous);
 	view.has_loaded = cache->loaded != NULL;
@@ -92,20 +125,24 @@ struct iova_cpu_view iova_read_cpu(const iova_domain *domain, uint32_t cpu, uint
 	view.hits_previous = cache->hits_previous;
 	view.hits_depot = cache->hits_depot;
 	view.puts = cache->puts;
+	unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
 	return view;
 }
 
 struct iova_totals iova_read_totals(const iova_domain *domain)
 {
-	return (struct iova_totals){
-		.ranges = domain->tree.index.count - 1,
-		.pages = domain->tree.index.pages,
-		.tree_bytes = index_bytes(&domain->tree.index),
-		.magazines = domain->magazines,
-		.magazines_peak = domain->magazines_peak,
-		.warnings = domain->warnings,
-		.runs = domain->runs,
+	struct iova_totals totals = {
+		.magazines = peek(&domain->magazines),
+		.magazines_peak = peek(&domain->magazines_peak),
+		.warnings = peek(&domain->warnings),
+		.runs = peek(&domain->runs),
 	};
+	lock(domain, IOVA_LOCK_TREE, 0, 0);
+	totals.ranges = domain->tree.index.count - 1;
+	totals.pages = domain->tree.index.pages;
+	totals.tree_bytes = index_bytes(&domain->tree.index);
+	unlock(domain, IOVA_LOCK_TREE, 0, 0);
+	return totals;
 }
 
 /* ----------------------------------------------------------------------- checking */

@@ -84,7 +84,7 @@ def test_arguments_that_make_no_sense_are_refused(
         call(domain)
 
 
-@pytest.mark.parametrize("numbers", [{"granule": 3}, {"granule": 8192}, {"possible": 0},
+@pytest.mark.parametrize("numbers", [{"granule": 3}, {"granule": 131072}, {"possible": 0},
                                      {"possible": 2, "online": 3}, {"classes": 11}])  # fmt: skip
 def test_a_domain_that_can_not_be_is_refused(numbers: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="invalid"):

@@ -46,6 +46,9 @@ extern "C" {
 /* Index of the counters of ranges too large for the domain's caches. */
 #define IOVA_BEYOND_CLASSES IOVA_MAX_CLASSES
 
+/* Largest granule: the largest page of a CPU that Linux runs on. */
+#define IOVA_MAX_GRANULE 65536u
+
 /* CPUs a domain may have at most. */
 #define IOVA_MAX_CPUS 65536u
 
@@ -62,6 +65,14 @@ enum iova_status {
 	IOVA_NO_MEMORY, /* the memory table, or its admit_range, refused */
 	IOVA_INVALID,	/* an argument that can not be served; nothing was changed */
 	IOVA_NOT_FOUND, /* no range holds that pfn */
+	/* Of live domains only. */
+	IOVA_DOUBLE_FREE,   /* the range was free already, or waits for its flush */
+	IOVA_NOT_ALLOCATED, /* no range given out starts there */
+	IOVA_SIZE_MISMATCH, /* a range of another size starts there */
+	IOVA_RESERVED,	    /* the place is reserved, outside the windows, or taken */
+	IOVA_OVER_BUDGET,   /* as many ranges are live as the domain may have */
+	IOVA_FLUSH_NEEDED,  /* flush the IOTLB, call iova_live_flushed(), try again */
+	IOVA_CLOSED,
 };
 
 /* A static text, one clause in lower case, for any value. */
@@ -78,7 +89,7 @@ struct iova_range {
 
 enum iova_memory_kind {
 	IOVA_MEMORY_DOMAIN,   /* the domain itself, a design's state */
-	IOVA_MEMORY_CACHES,   /* per-CPU cache heads */
+	IOVA_MEMORY_CACHES,   /* per-CPU cache heads, and what is looked up by CPU or pfn: zeroed */
 	IOVA_MEMORY_MAGAZINE, /* one magazine: 1 KiB, aligned to 64 */
 	IOVA_MEMORY_TREE,     /* a node of the range tree: up to 1 KiB, aligned to 16 */
 	IOVA_MEMORY_REPLAY,   /* tables of a replay */
@@ -86,7 +97,10 @@ enum iova_memory_kind {
 };
 
 struct iova_memory {
-	/* NULL: refused. alignment is a power of two. */
+	/*
+	 * NULL: refused. alignment is a power of two. IOVA_MEMORY_CACHES must be all zeroes:
+	 * much of it may never be touched, so that mapping it costs least.
+	 */
 	void *(*allocate)(void *context, enum iova_memory_kind kind, size_t size, size_t alignment);
 	void (*release)(void *context, enum iova_memory_kind kind, void *block, size_t size);
 	/*
@@ -208,7 +222,7 @@ IOVA_API const struct iova_design *iova_design_named(const char *name);
 typedef struct iova_domain iova_domain;
 
 struct iova_config {
-	uint64_t granule;   /* bytes of a page frame: a power of two, at most 4096 */
+	uint64_t granule;   /* bytes of a page frame: a power of two, at most IOVA_MAX_GRANULE */
 	uint64_t start_pfn; /* lowest pfn the search may hand out; 1 or more for sane use */
 	uint32_t cpus_possible; /* 1 .. IOVA_MAX_CPUS */
 	uint32_t cpus_online;	/* CPUs 0 .. cpus_online-1 are online at first */
@@ -327,6 +341,169 @@ IOVA_API struct iova_totals iova_read_totals(const iova_domain *domain);
  * the cached pfns. For tests.
  */
 IOVA_API const char *iova_check(const iova_domain *domain);
+
+/* --------------------------------------------------------------- live domains */
+
+/*
+ * A domain for many threads: the allocator above behind the caches of the CPUs that its
+ * callers run on, with locks, a clock and a reclaimer of its own, and what drivers need.
+ * Here sizes and addresses are bytes; sizes are rounded up to the granule. Every function
+ * may be called from any thread at any time, but for iova_live_destroy().
+ *
+ * Memory is given back by one background thread for all live domains of the process. It
+ * starts when the first depot has something to look at and sleeps when nothing is due.
+ *
+ * fork(): the child has the same domains, its own and independent; the IOMMU behind them
+ * is the caller's business. In the child the background thread starts again on need.
+ */
+typedef struct iova_live iova_live;
+
+/* Both ends included, in bytes. */
+struct iova_span {
+	uint64_t first, last;
+};
+
+/* Zero stands for the default everywhere. */
+struct iova_live_config {
+	/* What may be handed out, in any order, as VFIO and iommufd report it. Default:
+	   4 KiB .. 2^48 - 1 without the x86 MSI window 0xfee00000 .. 0xfeefffff. */
+	const struct iova_span *windows;
+	size_t window_count;
+	/* Never handed out, in any order; may lie anywhere. */
+	const struct iova_span *reserved;
+	size_t reserved_count;
+	uint64_t granule; /* a power of two, at most IOVA_MAX_GRANULE; default 4096 */
+	const struct iova_design *design; /* kept; default linux-7.3 */
+	const uint64_t *params;		  /* as in iova_config */
+	uint32_t classes;		  /* default IOVA_DEFAULT_CLASSES */
+	uint32_t cpus;			  /* caches; default: the CPUs the machine may have */
+	uint64_t budget; /* most ranges live at once (65535 for VFIO's type 1); default: no bound */
+	bool unchecked;	 /* frees are believed: an error of the caller's corrupts the domain */
+	bool allow_zero; /* address 0 may be handed out, if a window holds it */
+	/*
+	 * Flush the IOTLB of what was unmapped, and return true. Called with no lock held,
+	 * by any thread that defers a free, and by the background thread when one has
+	 * waited for IOVA_FLUSH_AGE_NS; by several at a time. It may call any function here
+	 * but iova_live_destroy(). NULL: iova_live_defer() says IOVA_FLUSH_NEEDED instead.
+	 */
+	bool (*on_flush)(void *context);
+	void *context;
+	const struct iova_memory *memory; /* copied; its functions may run in any thread */
+};
+
+/* A deferred free older than this calls for a flush: 10 ms, as Linux's flush queue timer. */
+#define IOVA_FLUSH_AGE_NS UINT64_C(10000000)
+
+/*
+ * IOVA_INVALID: a number of the config can not be served, the windows hold no whole
+ * granule, or first > last somewhere. IOVA_NO_MEMORY.
+ */
+IOVA_API enum iova_status iova_live_open(const struct iova_live_config *config, iova_live **live);
+/*
+ * From now on every call but iova_live_destroy() returns IOVA_CLOSED; calls that are
+ * running in other threads finish. May be called again.
+ */
+IOVA_API void iova_live_close(iova_live *live);
+/*
+ * Closes the domain and frees it with all ranges in it. No other call may be running or
+ * follow. A policy or on_flush that runs in the background thread is not waited for: the
+ * memory then goes when it returns. NULL is ignored.
+ */
+IOVA_API void iova_live_destroy(iova_live *live);
+
+/*
+ * size bytes whose last lies at or below limit (UINT64_MAX: anywhere), at a multiple of
+ * align (0: the size's own alignment, up to the largest size class that of the size rounded
+ * up to a power of two). IOVA_NO_SPACE comes after every cache was emptied once.
+ * Also IOVA_INVALID (size 0, align no power of two), IOVA_NO_MEMORY, IOVA_OVER_BUDGET,
+ * IOVA_CLOSED. *address is written on success only.
+ */
+IOVA_API enum iova_status iova_live_alloc(iova_live *live, uint64_t size, uint64_t limit,
+					  uint64_t align, uint64_t *address);
+/*
+ * Give a range back: address as handed out, size as asked for (rounded sizes are
+ * compared; 0 from checked domains: whatever it is). IOVA_DOUBLE_FREE, IOVA_NOT_ALLOCATED,
+ * IOVA_SIZE_MISMATCH (checked domains: nothing was changed), IOVA_INVALID, IOVA_CLOSED.
+ * A free never needs memory.
+ */
+IOVA_API enum iova_status iova_live_free(iova_live *live, uint64_t address, uint64_t size);
+/*
+ * n ranges of one size, the same ones that n calls would return; whole magazines are moved
+ * at a time. All or none: on failure nothing is taken.
+ */
+IOVA_API enum iova_status iova_live_alloc_many(iova_live *live, size_t n, uint64_t size,
+					       uint64_t limit, uint64_t *addresses);
+/*
+ * n ranges of one size. On failure *bad (may be NULL) is the index of the first that can
+ * not be freed: those before it are, it and those after it are not.
+ */
+IOVA_API enum iova_status iova_live_free_many(iova_live *live, size_t n,
+					      const uint64_t *addresses, uint64_t size,
+					      size_t *bad);
+/*
+ * Take exactly address .. address + size - 1, a multiple of the granule. IOVA_RESERVED:
+ * something there is reserved, outside the windows, live, or waits for its flush.
+ * Freed like any other.
+ */
+IOVA_API enum iova_status iova_live_alloc_at(iova_live *live, uint64_t address, uint64_t size);
+/*
+ * Hand nothing out of first .. last any more (widened to granules). What is reserved
+ * already stays so. IOVA_RESERVED: something there is live or waits for its flush, and
+ * nothing was changed.
+ */
+IOVA_API enum iova_status iova_live_reserve(iova_live *live, uint64_t first, uint64_t last);
+
+enum iova_place {
+	IOVA_PLACE_FREE,     /* in no range, or in one that a cache holds */
+	IOVA_PLACE_LIVE,
+	IOVA_PLACE_DEFERRED, /* waits for its IOTLB flush */
+	IOVA_PLACE_RESERVED, /* or outside the windows */
+};
+
+/*
+ * What holds the address. *span is the range or reservation; the address alone if free.
+ * Unchecked domains can not tell a cached range from a live one: it counts as live.
+ */
+IOVA_API enum iova_place iova_live_find(iova_live *live, uint64_t address,
+					struct iova_span *span);
+
+/*
+ * Free a range after the IOTLB flush that follows its unmap: the caller has unmapped it, and
+ * it is not handed out again before the flush. *ticket names it. If the CPU's ring is full,
+ * or its oldest entry older than IOVA_FLUSH_AGE_NS, on_flush is called first; where there
+ * is none, or it returns false: IOVA_FLUSH_NEEDED, the range stays live, and *ticket is what to
+ * pass to iova_live_flushed() after a flush. Errors also as iova_live_free(). Never blocks.
+ */
+IOVA_API enum iova_status iova_live_defer(iova_live *live, uint64_t address, uint64_t size,
+					  uint64_t *ticket);
+/*
+ * An IOTLB flush that began after that ticket was given out is done: what was deferred up
+ * to it is free now. IOVA_INVALID: that ticket was not given out.
+ */
+IOVA_API enum iova_status iova_live_flushed(iova_live *live, uint64_t ticket);
+
+/* Empty every cache into the tree. */
+IOVA_API enum iova_status iova_live_flush_caches(iova_live *live);
+
+struct iova_live_stats {
+	uint64_t live, live_bytes;	   /* ranges handed out, deferred ones not counted */
+	uint64_t deferred;		   /* ranges that wait for an IOTLB flush */
+	uint64_t cached, cached_bytes;	   /* ranges in magazines */
+	uint64_t free_bytes;		   /* of the windows: neither live, cached nor reserved */
+	uint64_t largest_gap_bytes;	   /* the longest free piece */
+	uint64_t flushes;		   /* IOTLB flushes asked of on_flush */
+	uint64_t budget;		   /* 0: no bound */
+	uint64_t memory_bytes;		   /* everything the domain holds */
+	struct iova_totals totals;
+};
+
+IOVA_API enum iova_status iova_live_read(iova_live *live, struct iova_live_stats *stats);
+/* As iova_read_counters(). */
+IOVA_API struct iova_counters iova_live_counters(iova_live *live, uint32_t size_class);
+/*
+ * The live ranges, lowest first: up to room of them into spans; how many there are.
+ */
+IOVA_API size_t iova_live_ranges(iova_live *live, struct iova_span *spans, size_t room);
 
 #ifdef __cplusplus
 }

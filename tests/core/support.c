@@ -41,7 +41,7 @@ static void *allocate(void *context, enum iova_memory_kind kind, size_t size, si
 	unsigned char *raw = aligned_alloc(HEAD_BYTES, HEAD_BYTES + padded + TAIL_BYTES);
 	CHECK(raw != NULL);
 	*(struct block_head *)(void *)raw = (struct block_head){ size, kind, MAGIC };
-	memset(raw + HEAD_BYTES, FRESH, size);
+	memset(raw + HEAD_BYTES, kind == IOVA_MEMORY_CACHES ? 0 : FRESH, size);
 	memset(raw + HEAD_BYTES + size, TAIL, padded - size + TAIL_BYTES);
 	memory->blocks[kind]++;
 	return raw + HEAD_BYTES;

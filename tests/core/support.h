@@ -20,7 +20,7 @@
 /* ------------------------------------------------------------------------- memory */
 
 /*
- * New blocks are full of 0xA5 and released ones of 0x5A, so nothing can rely on zeroes or
+ * New blocks are full of 0xA5 (but for caches, which are zeroed) and released ones of 0x5A, so nothing can rely on zeroes or
  * on what was there. A release with another size or kind, or a write past the end, fails
  * the test. Questions are allocations and range records asked for, numbered from 1.
  */

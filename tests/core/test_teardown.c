@@ -234,7 +234,7 @@ static void numbers_out_of_range_are_refused(void)
 	uint64_t params[IOVA_MAX_PARAMS];
 	test_memory_init(&memory);
 	struct iova_config good = config_of(&memory, &(struct shape){ 0 }, params), bad;
-	static const uint64_t granules[] = { 0, 3, 4095, 8192, UINT64_MAX };
+	static const uint64_t granules[] = { 0, 3, 4095, 131072, UINT64_MAX };
 	for (unsigned i = 0; i < COUNT_OF_ARRAY(granules); i++) {
 		bad = good;
 		bad.granule = granules[i];

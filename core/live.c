@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/* live - allocation and free of a live domain, in full; live.h tells how it works. */
+#include "live_fast.h"
+#include "rcache_fast.h"
+
+/* ------------------------------------------------------------------------ which CPU */
+
+/* Rounds to wait for a cache that is in use: longer than a holder that runs needs. */
+#define PATIENCE 32u
+/* Caches of other CPUs to look at then. */
+#define NEIGHBOURS 8u
+
+static bool is_in_use(const struct iova_live *live, uint32_t cpu, uint32_t size_class)
+{
+	return sync_load(&cpu_cache_of(live->domain, cpu, size_class)->lock.held);
+}
+
+static uint32_t choose_from(struct iova_live *live, uint32_t cpu, uint32_t size_class)
+{
+	for (unsigned round = 0; round < PATIENCE; round++) {
+		if (!is_in_use(live, cpu, size_class))
+			return cpu;
+		platform_pause(0);
+	}
+	for (uint32_t i = 1; i <= NEIGHBOURS && i < live->cpus; i++) {
+		uint32_t other = (cpu + i) % live->cpus;
+		if (!is_in_use(live, other, size_class))
+			return other;
+	}
+	return cpu;
+}
+
+uint32_t live_choose_cpu(struct iova_live *live, uint32_t size_class)
+{
+	return choose_from(live, platform_cpu() % live->cpus, size_class);
+}
+
+/* `cpu` as the short path saw it, which may be no CPU of the domain's. */
+static uint32_t settle_cpu(struct iova_live *live, uint32_t cpu, uint32_t size_class)
+{
+	if (unlikely(cpu >= live->cpus))
+		return live_choose_cpu(live, size_class);
+	return choose_from(live, cpu, size_class);
+}
+
+void live_set_quick(struct iova_live *live)
+{
+	bool quick = !is_closed(live) && live->budget == 0 && !live->recorder;
+	sync_store(&live->quick_cpus, quick ? live->cpus : 0u);
+}
+
+/* --------------------------------------------------------------------------- budget */
+
+bool live_budget_take(struct iova_live *live)
+{
+	if (live->budget == 0)
+		return true;
+	if (sync_add(&live->budgeted, 1u) < live->budget)
+		return true;
+	sync_sub(&live->budgeted, 1u);
+	return false;
+}
+
+void live_budget_release(struct iova_live *live)
+{
+	if (live->budget)
+		sync_sub(&live->budgeted, 1u);
+}
+
+/* ----------------------------------------------------------------------- allocation */
+
+/* A request, in frames. */
+struct wanted {
+	uint64_t pages; /* rounded up where caches hold such sizes */
+	uint64_t top;	/* one above the highest acceptable frame; at least `pages` */
+	unsigned order; /* of the size */
+	unsigned align; /* log2 of the alignment, in frames, if beyond the size's own; else 0 */
+};
+
+static unsigned class_of(const struct iova_live *live, const struct wanted *wanted)
+{
+	return wanted->order < live->classes ? wanted->order : MARK_EXACT;
+}
+
+static bool take_from_cache(struct iova_live *live, uint32_t cpu, const struct wanted *wanted,
+			    uint64_t *pfn)
+{
+	if (wanted->order >= live->classes || wanted->align)
+		return false;
+	cpu = settle_cpu(live, cpu, wanted->order);
+	/* Frame 0 is never cached. */
+	return rcache_get(live->domain, cpu, wanted->order, wanted->top - wanted->pages, pfn);
+}
+
+static enum iova_status cut_aligned(struct iova_live *live, const struct wanted *wanted,
+				    unsigned align, struct iova_range *range)
+{
+	struct iova_domain *domain = live->domain;
+	lock_tree(live);
+	enum iova_status status = tree_alloc_aligned(&domain->tree, wanted->pages,
+						     wanted->top - 1, align, range);
+	if (status == IOVA_OK)
+		count_up(&domain->tree_counters[counters_of(domain, wanted->pages)].allocations,
+			 1);
+	unlock_tree(live);
+	return status;
+}
+
+static enum iova_status cut_from_tree(struct iova_live *live, const struct wanted *wanted,
+				      struct iova_range *range)
+{
+	if (wanted->align)
+		return cut_aligned(live, wanted, wanted->align, range);
+	return alloc_counted(live->domain, wanted->pages, wanted->top - 1, true, range);
+}
+
+/*
+ * Linux refuses 32-bit requests of a size that failed lately without a search; that is
+ * right for its callers, who have a second limit to try. Here room that is there is found.
+ */
+static enum iova_status cut_in_spite_of_linux(struct iova_live *live, const struct wanted *wanted,
+					      struct iova_range *range)
+{
+	if (wanted->align || live->linux_exact || wanted->order >= 63)
+		return IOVA_NO_SPACE;
+	return cut_aligned(live, wanted, wanted->order, range);
+}
+
+static enum iova_status take_from_tree(struct iova_live *live, const struct wanted *wanted,
+				       uint64_t *pfn)
+{
+	struct iova_range range;
+	enum iova_status status = cut_from_tree(live, wanted, &range);
+	if (unlikely(status != IOVA_OK)) {
+		iova_flush_caches(live->domain);
+		status = cut_from_tree(live, wanted, &range);
+	}
+	if (unlikely(status == IOVA_NO_SPACE))
+		status = cut_in_spite_of_linux(live, wanted, &range);
+	if (unlikely(status != IOVA_OK)) {
+		count_failure(live->domain, wanted->pages);
+		return status;
+	}
+	*pfn = range.lo;
+	return IOVA_OK;
+}
+
+/* IOVA_NO_MEMORY: the range went back to the tree. */
+static enum iova_status mark_new(struct iova_live *live, uint64_t pfn, unsigned size_class)
+{
+	if (!live->checked && size_class != MARK_EXACT)
+		return IOVA_OK;
+	if (!live->checked && pfn != 0)
+		return IOVA_OK; /* too large for the caches: its size says so */
+	uint8_t *mark = map_make(&live->marks, pfn);
+	if (!mark) {
+		iova_free_raw(live->domain, pfn);
+		return IOVA_NO_MEMORY;
+	}
+	sync_store(mark, (uint8_t)(MARK_LIVE | size_class));
+	return IOVA_OK;
+}
+
+static enum iova_status take(struct iova_live *live, uint32_t cpu, const struct wanted *wanted,
+			     uint64_t *pfn)
+{
+	if (take_from_cache(live, cpu, wanted, pfn)) {
+		if (live->checked)
+			mark_live(live, *pfn, wanted->order);
+		return IOVA_OK;
+	}
+	enum iova_status status = take_from_tree(live, wanted, pfn);
+	if (status != IOVA_OK)
+		return status;
+	/* Frame 0 must not get into a cache, where 0 stands for nothing. */
+	return mark_new(live, *pfn, *pfn ? class_of(live, wanted) : MARK_EXACT);
+}
+
+static bool read_request(const struct iova_live *live, uint64_t size, uint64_t limit,
+			 uint64_t align, struct wanted *wanted)
+{
+	uint64_t pages = pages_of(live, size);
+	if (pages == 0 || (align & (align - 1)) != 0)
+		return false;
+	wanted->order = order_of(pages);
+	wanted->pages = rounded_size(live->domain, pages);
+	wanted->top = top_of(live, limit);
+	wanted->align = align >> live->shift ? order_of(align >> live->shift) : 0;
+	if (wanted->align <= wanted->order)
+		wanted->align = 0;
+	return true;
+}
+
+enum iova_status live_alloc_in_full(struct iova_live *live, uint32_t cpu, uint64_t size,
+				    uint64_t limit, uint64_t align, uint64_t *address)
+{
+	struct wanted wanted;
+	uint64_t pfn;
+	if (is_closed(live))
+		return IOVA_CLOSED;
+	if (!read_request(live, size, limit, align, &wanted))
+		return IOVA_INVALID;
+	if (wanted.top < wanted.pages)
+		return IOVA_NO_SPACE;
+	if (!live_budget_take(live))
+		return IOVA_OVER_BUDGET;
+	enum iova_status status = take(live, cpu, &wanted, &pfn);
+	if (status == IOVA_OK)
+		*address = pfn << live->shift;
+	else
+		live_budget_release(live);
+	return status;
+}
+
+/* ----------------------------------------------------------------------------- free */
+
+/* Why a range that is not live can not be freed. */
+static enum iova_status classify(struct iova_live *live, uint64_t pfn, unsigned mark)
+{
+	struct iova_range range;
+	lock_tree(live);
+	bool is_reserved = pfn >= live->top || pfn < live->domain->tree.start ||
+			   reservations_hold(&live->reserved, pfn, &range);
+	bool is_inside = tree_find(&live->domain->tree, pfn, &range) && range.lo != pfn;
+	unlock_tree(live);
+	if (is_reserved)
+		return IOVA_RESERVED;
+	/* A mark inside another range is one of times gone by. */
+	return mark == MARK_NONE || is_inside ? IOVA_NOT_ALLOCATED : IOVA_DOUBLE_FREE;
+}
+
+static bool size_agrees(const struct iova_live *live, uint64_t stated, uint64_t pages)
+{
+	return stated == 0 || stated == pages || rounded_size(live->domain, stated) == pages;
+}
+
+/* A range whose size only the tree knows. */
+static enum iova_status disown_exact(struct iova_live *live, uint8_t *mark, uint64_t pfn,
+				     uint64_t stated, unsigned to, uint64_t *pages)
+{
+	struct iova_range range;
+	enum iova_status status = IOVA_OK;
+	uint8_t owned = MARK_LIVE | MARK_EXACT;
+	lock_tree(live);
+	bool found = tree_find(&live->domain->tree, pfn, &range) && range.lo == pfn;
+	*pages = range.hi - range.lo + 1;
+	if (found && !size_agrees(live, stated, *pages))
+		status = IOVA_SIZE_MISMATCH;
+	else if (!found || !sync_cas(mark, &owned, (uint8_t)(to | MARK_EXACT)))
+		status = IOVA_DOUBLE_FREE;
+	unlock_tree(live);
+	return status;
+}
+
+static enum iova_status disown_marked(struct iova_live *live, uint8_t *mark, uint64_t pfn,
+				      uint64_t stated, unsigned to, uint64_t *pages,
+				      unsigned *size_class)
+{
+	uint8_t seen = sync_load(mark);
+	do {
+		if (!(seen & MARK_LIVE))
+			return classify(live, pfn, seen);
+		*size_class = seen & MARK_CLASS;
+		if (*size_class == MARK_EXACT)
+			return disown_exact(live, mark, pfn, stated, to, pages);
+		*pages = UINT64_C(1) << *size_class;
+		if (!size_agrees(live, stated, *pages))
+			return IOVA_SIZE_MISMATCH;
+	} while (!sync_cas(mark, &seen, (uint8_t)(to | *size_class)));
+	return IOVA_OK;
+}
+
+/* An unchecked domain believes the caller, but must know what it can not put into a cache. */
+static enum iova_status disown_unmarked(struct iova_live *live, uint64_t pfn, uint64_t stated,
+					uint64_t *pages, unsigned *size_class)
+{
+	struct iova_range range = { pfn, pfn + stated - 1 };
+	if (stated == 0 && (iova_find(live->domain, pfn, &range) != IOVA_OK || range.lo != pfn))
+		return IOVA_NOT_ALLOCATED;
+	*pages = rounded_size(live->domain, range.hi - range.lo + 1);
+	unsigned order = order_of(*pages);
+	*size_class = order < live->classes ? order : MARK_EXACT;
+	return IOVA_OK;
+}
+
+enum iova_status live_disown(struct iova_live *live, uint64_t address, uint64_t size, unsigned to,
+			     uint64_t *pages, unsigned *size_class)
+{
+	uint64_t pfn = address >> live->shift, stated = pages_of(live, size);
+	if (pfn << live->shift != address || pfn >= live->top)
+		return pfn >= live->top ? IOVA_RESERVED : IOVA_NOT_ALLOCATED;
+	uint8_t *mark = map_find(&live->marks, pfn);
+	if (mark && (live->checked || sync_load(mark) == (MARK_LIVE | MARK_EXACT)))
+		return disown_marked(live, mark, pfn, stated, to, pages, size_class);
+	if (live->checked)
+		return classify(live, pfn, MARK_NONE);
+	return disown_unmarked(live, pfn, stated, pages, size_class);
+}
+
+void live_put_back(struct iova_live *live, uint32_t cpu, uint64_t pfn, unsigned size_class)
+{
+	if (size_class < live->classes) {
+		cpu = settle_cpu(live, cpu, size_class);
+		if (rcache_put(live->domain, cpu, size_class, pfn, live_now(live))) {
+			reclaimer_wake(iova_next_deadline(live->domain));
+			return;
+		}
+	}
+	(void)iova_free_raw(live->domain, pfn);
+}
+
+enum iova_status live_free_in_full(struct iova_live *live, uint32_t cpu, uint64_t address,
+				   uint64_t size)
+{
+	uint64_t pages;
+	unsigned size_class;
+	if (is_closed(live))
+		return IOVA_CLOSED;
+	enum iova_status status =
+		live_disown(live, address, size, MARK_FREE, &pages, &size_class);
+	if (status != IOVA_OK)
+		return status;
+	live_budget_release(live);
+	live_put_back(live, cpu, address >> live->shift, size_class);
+	return IOVA_OK;
+}
+
+/* ----------------------------------------------------------------- the public calls */
+
+enum iova_status iova_live_alloc(iova_live *live, uint64_t size, uint64_t limit, uint64_t align,
+				 uint64_t *address)
+{
+	return live_alloc_on(live, platform_cpu_quick(), size, limit, align, address);
+}
+
+enum iova_status iova_live_free(iova_live *live, uint64_t address, uint64_t size)
+{
+	return live_free_on(live, platform_cpu_quick(), address, size);
+}
+
+enum iova_status iova_live_flush_caches(iova_live *live)
+{
+	if (is_closed(live))
+		return IOVA_CLOSED;
+	iova_flush_caches(live->domain);
+	return IOVA_OK;
+}

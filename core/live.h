@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * live - the inside of a live domain: a domain (domain.h) with locks, a clock, marks that
+ * tell live ranges from free ones, and deferred frees.
+ *
+ * Theory of operation
+ *
+ * An allocation or free of a cached size runs on the cache of the CPU it happens on, under
+ * that cache's own lock, and touches nothing that another CPU writes: live_fast.h. What
+ * the top of the loaded magazine can not serve, and every request that is out of the
+ * ordinary (a budget, an alignment of its own, a fixed address, a recorder), takes the full
+ * path in live.c. Closing a domain, recording and budgets switch the short path off by a
+ * CPU count of zero, so that they cost it nothing.
+ *
+ * Locks, in the order in which they are taken:
+ *   drain    ranges are in somebody's hand between the caches and the tree
+ *   first    a CPU uses its cache for the first time (fork waits for these)
+ *   CPU, depot, tree   as in domain.h
+ *   ring     of the flush queue, see flush_queue.h
+ *   places   none: reservations are changed under the tree lock
+ *
+ * A thread can lose its CPU while it holds a lock. Waiting for a CPU's lock is bounded
+ * spinning, then another CPU's cache (harmless: which cache serves is never a matter of
+ * correctness), and only where a certain cache must be entered, sleeping.
+ *
+ * Marks. A checked domain keeps a byte for the first frame of every range it gave out
+ * (range_map.h). Whoever changes a mark from live to free, by compare-and-swap, owns the
+ * range from there on: so of two frees of one range one fails, whatever the timing and
+ * wherever the range sits by then.
+ */
+#ifndef IOVA_LIVE_H
+#define IOVA_LIVE_H
+
+#include "domain.h"
+#include "flush_queue.h"
+#include "platform.h"
+#include "range_map.h"
+
+/* ---------------------------------------------------------------------------- marks */
+
+/* The low bits of MARK_LIVE and MARK_DEFERRED are the size class ... */
+#define MARK_CLASS 0x0fu
+/* ... or this: no cached size, or not as a cached range must lie; the tree knows the size. */
+#define MARK_EXACT 0x0fu
+enum {
+	MARK_NONE = 0,	  /* nothing was ever given out that starts here */
+	MARK_FREE = 0x10, /* it was, and is free */
+	MARK_LIVE = 0x20,
+	MARK_DEFERRED = 0x40,
+};
+
+_Static_assert(IOVA_MAX_CLASSES < MARK_EXACT, "a mark holds every class");
+
+/* Ranges that are emptied into the tree in one hold of its lock. */
+#define LIVE_DRAIN_BATCH 16u
+
+/* Frames that are never handed out, sorted; each is one range of the tree. */
+struct reservations {
+	struct iova_range *ranges;
+	size_t count, room;
+	uint64_t pages;	 /* of all, modulo 2^64 */
+	uint64_t inside; /* of those within the windows */
+};
+
+struct live_recorder;
+
+struct iova_live {
+	/* What the short path reads; it never changes but for quick_cpus. */
+	uint32_t quick_cpus; /* atomic: CPUs below this may take the short path */
+	uint32_t classes;
+	unsigned shift;	     /* log2 of the granule */
+	bool checked;
+	struct cpu_cache *caches;
+	uint64_t top;	     /* one above the highest frame of the windows */
+	uint64_t last;	     /* highest address of the windows */
+	struct iova_domain *domain;
+	struct range_map marks;
+
+	/* The rest. */
+	bool closed;	     /* atomic */
+	bool has_fixed;	     /* atomic: an unchecked domain keeps marks of fixed ranges */
+	uint32_t cpus;
+	uint64_t budget, budgeted; /* budgeted is atomic */
+	uint64_t flushes;	   /* atomic */
+	bool (*on_flush)(void *context);
+	void *context;
+	struct flush_queue queue;
+	uint64_t flush_due;  /* atomic; IOVA_NEVER: nothing waits for a flush */
+	struct mutex first;
+	struct reservations reserved; /* under the tree lock */
+	struct live_recorder *recorder;
+	bool linux_exact; /* fail where Linux fails, also where there is room */
+	bool clock_stopped;
+	uint64_t stopped_at;
+	struct reclaimer_member member;
+	struct iova_memory memory; /* counts what it gives out, in bytes */
+	struct iova_memory lender;
+	uint64_t bytes;		   /* atomic */
+};
+
+/* ------------------------------------------------------------------------- helpers */
+
+static inline uint64_t live_now(const struct iova_live *live)
+{
+	return live->clock_stopped ? live->stopped_at : platform_now();
+}
+
+/* Frames of `size` bytes; 0 for 0. */
+static inline uint64_t pages_of(const struct iova_live *live, uint64_t size)
+{
+	uint64_t mask = (UINT64_C(1) << live->shift) - 1;
+	return (size >> live->shift) + ((size & mask) != 0);
+}
+
+static inline bool is_closed(const struct iova_live *live)
+{
+	return sync_load(&live->closed);
+}
+
+/* Frames that lie wholly at or below an address, within the windows. */
+static inline uint64_t top_of(const struct iova_live *live, uint64_t limit)
+{
+	uint64_t mask = (UINT64_C(1) << live->shift) - 1;
+	if (likely(limit >= live->last))
+		return live->top;
+	return (limit >> live->shift) + ((limit & mask) == mask);
+}
+
+/* ----------------------------------------------------------------------- live_open.c */
+
+/*
+ * linux_exact: for tests. Nothing is reserved above the windows, so that any limit can be
+ * asked for, and requests fail wherever they fail in Linux.
+ */
+enum iova_status live_open(const struct iova_live_config *config, bool linux_exact,
+			   struct iova_live **live);
+/* Run what is due: the background thread's work, and the tests'. */
+void live_run_due(struct iova_live *live, uint64_t now);
+uint64_t live_next_due(const struct iova_live *live);
+
+/* ----------------------------------------------------------------------- live_lock.c */
+
+extern const struct iova_lock_hooks live_lock_hooks;
+/* For fork. */
+void live_freeze(struct iova_live *live);
+void live_thaw(struct iova_live *live, bool in_child);
+
+static inline void lock_tree(struct iova_live *live)
+{
+	mutex_acquire(&live->domain->tree_lock);
+}
+
+static inline void unlock_tree(struct iova_live *live)
+{
+	mutex_release(&live->domain->tree_lock);
+}
+
+/* ------------------------------------------------------------------------- live.c */
+
+/* Whether the short path may be taken, after one of its conditions changed. */
+void live_set_quick(struct iova_live *live);
+/* A CPU whose cache is not in use at the moment; any, if all are. */
+uint32_t live_choose_cpu(struct iova_live *live, uint32_t size_class);
+
+/* What the short path leaves, on a CPU's cache; the quick checks are made again. */
+enum iova_status live_alloc_in_full(struct iova_live *live, uint32_t cpu, uint64_t size,
+				    uint64_t limit, uint64_t align, uint64_t *address);
+enum iova_status live_free_in_full(struct iova_live *live, uint32_t cpu, uint64_t address,
+				   uint64_t size);
+/*
+ * Take a live range away from its owner: its mark becomes `to` (MARK_FREE or
+ * MARK_DEFERRED with its class), *pages is its size and *size_class its class or
+ * MARK_EXACT. Unchecked domains believe the caller.
+ */
+enum iova_status live_disown(struct iova_live *live, uint64_t address, uint64_t size, unsigned to,
+			     uint64_t *pages, unsigned *size_class);
+/* Give back a range whose mark says it is free. */
+void live_put_back(struct iova_live *live, uint32_t cpu, uint64_t pfn, unsigned size_class);
+void live_budget_release(struct iova_live *live);
+/* Counts one more live range against the budget. */
+bool live_budget_take(struct iova_live *live);
+
+/* ------------------------------------------------------------------- live_place.c */
+
+void reservations_fini(struct iova_live *live);
+bool reservations_hold(const struct reservations *reserved, uint64_t pfn,
+		       struct iova_range *range);
+/* Reserve every gap in lo..hi. The tree is locked, or nobody else knows the domain. */
+enum iova_status reserve_gaps(struct iova_live *live, uint64_t lo, uint64_t hi);
+
+/* ------------------------------------------------------------------- live_defer.c */
+
+/* Flush what has waited too long, if on_flush can. */
+void live_flush_old(struct iova_live *live, uint64_t now);
+#endif

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+/* live_open - opening and closing a live domain, and its part of the background thread. */
+#include "live.h"
+
+#include <string.h>
+
+/* VFIO and iommufd report a handful; more than this is a mistake. */
+#define MAX_WINDOWS 4096u
+
+static const struct iova_span default_window = { 0x1000, (UINT64_C(1) << 48) - 1 };
+static const struct iova_span msi_window = { 0xfee00000, 0xfeefffff };
+
+/* --------------------------------------------------------------------------- memory */
+
+/* What the domain holds is counted on the way to the caller's table. */
+static void *counted_allocate(void *context, enum iova_memory_kind kind, size_t size,
+			      size_t alignment)
+{
+	struct iova_live *live = context;
+	void *block = live->lender.allocate(live->lender.context, kind, size, alignment);
+	if (block)
+		count_add(&live->bytes, size);
+	return block;
+}
+
+static void counted_release(void *context, enum iova_memory_kind kind, void *block, size_t size)
+{
+	struct iova_live *live = context;
+	count_add(&live->bytes, -(uint64_t)size);
+	live->lender.release(live->lender.context, kind, block, size);
+}
+
+static bool admit(void *context)
+{
+	struct iova_live *live = context;
+	return live->lender.admit_range(live->lender.context);
+}
+
+static void set_up_memory(struct iova_live *live, const struct iova_memory *lender)
+{
+	live->lender = *lender;
+	live->memory = (struct iova_memory){
+		.allocate = counted_allocate,
+		.release = counted_release,
+		.admit_range = lender->admit_range ? admit : NULL,
+		.context = live,
+	};
+	live->bytes = sizeof(*live);
+}
+
+/* -------------------------------------------------------------------------- windows */
+
+/* Whole frames inside a window; false: there is none. */
+static bool frames_inside(const struct iova_live *live, struct iova_span span,
+			  struct iova_range *frames)
+{
+	uint64_t mask = (UINT64_C(1) << live->shift) - 1;
+	frames->lo = (span.first >> live->shift) + ((span.first & mask) != 0);
+	uint64_t top = (span.last >> live->shift) + ((span.last & mask) == mask);
+	frames->hi = top - 1;
+	return frames->lo < top;
+}
+
+/* The windows as frames, sorted, into `frames`; how many. */
+static size_t sort_windows(const struct iova_live *live, const struct iova_span *windows,
+			   size_t count, struct iova_range *frames)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct iova_range window;
+		if (!frames_inside(live, windows[i], &window))
+			continue;
+		size_t at = n++;
+		for (; at > 0 && frames[at - 1].lo > window.lo; at--)
+			frames[at] = frames[at - 1];
+		frames[at] = window;
+	}
+	return n;
+}
+
+/* Everything between the windows, and above them. */
+static enum iova_status reserve_holes(struct iova_live *live, const struct iova_range *windows,
+				      size_t count)
+{
+	uint64_t next = windows[0].hi + 1;
+	for (size_t i = 1; i < count; i++) {
+		if (windows[i].lo > next) {
+			enum iova_status status =
+				reserve_gaps(live, next, windows[i].lo - 1);
+			if (status != IOVA_OK)
+				return status;
+		}
+		if (windows[i].hi >= next)
+			next = windows[i].hi + 1;
+	}
+	return live->linux_exact ? IOVA_OK : reserve_gaps(live, live->top, ANCHOR_PFN - 1);
+}
+
+static enum iova_status reserve_spans(struct iova_live *live, const struct iova_span *spans,
+				      size_t count)
+{
+	enum iova_status status = IOVA_OK;
+	for (size_t i = 0; i < count && status == IOVA_OK; i++)
+		status = iova_live_reserve(live, spans[i].first, spans[i].last);
+	return status;
+}
+
+static bool spans_are_valid(const struct iova_span *spans, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (spans[i].first > spans[i].last)
+			return false;
+	return true;
+}
+
+static uint64_t highest_of(const struct iova_range *windows, size_t count)
+{
+	uint64_t highest = 0;
+	for (size_t i = 0; i < count; i++)
+		if (windows[i].hi > highest)
+			highest = windows[i].hi;
+	return highest;
+}
+
+/* ------------------------------------------------------------------------- the domain */
+
+static enum iova_status make_domain(struct iova_live *live,
+				    const struct iova_live_config *config, uint64_t start)
+{
+	struct iova_lock_hooks locks = live_lock_hooks;
+	locks.context = live;
+	const struct iova_config inner = {
+		.granule = UINT64_C(1) << live->shift,
+		.start_pfn = start,
+		.cpus_possible = live->cpus,
+		.cpus_online = live->cpus,
+		.classes = live->classes,
+		.design = config->design ? config->design : iova_design_named("linux-7.3"),
+		.params = config->params,
+		.memory = &live->memory,
+		.locks = &locks,
+	};
+	enum iova_status status = iova_create(&inner, &live->domain);
+	if (status != IOVA_OK)
+		return status;
+	live->domain->drain_batch = LIVE_DRAIN_BATCH;
+	return iova_make_caches(live->domain);
+}
+
+static enum iova_status furnish(struct iova_live *live, const struct iova_live_config *config,
+				const struct iova_range *windows, size_t count)
+{
+	uint64_t start = windows[0].lo;
+	if (start == 0 && !config->allow_zero)
+		start = 1;
+	live->top = highest_of(windows, count) + 1;
+	live->last = (live->top << live->shift) - 1;
+	if (start >= live->top)
+		return IOVA_INVALID;
+	enum iova_status status = make_domain(live, config, start);
+	if (status != IOVA_OK)
+		return status;
+	live->caches = live->domain->caches;
+	map_init(&live->marks, &live->memory, live->top - 1);
+	status = flush_queue_init(&live->queue, live->cpus, &live->memory);
+	if (status == IOVA_OK)
+		status = reserve_holes(live, windows, count);
+	if (status == IOVA_OK && !config->windows)
+		status = reserve_spans(live, &msi_window, 1);
+	if (status == IOVA_OK)
+		status = reserve_spans(live, config->reserved, config->reserved_count);
+	return status;
+}
+
+static enum iova_status furnish_with_windows(struct iova_live *live,
+					     const struct iova_live_config *config)
+{
+	const struct iova_span *windows = config->windows ? config->windows : &default_window;
+	size_t count = config->windows ? config->window_count : 1;
+	size_t bytes = count * sizeof(struct iova_range);
+	if (count == 0 || count > MAX_WINDOWS || !spans_are_valid(windows, count) ||
+	    !spans_are_valid(config->reserved, config->reserved_count))
+		return IOVA_INVALID;
+	struct iova_range *frames = memory_get(&live->memory, IOVA_MEMORY_DOMAIN, bytes);
+	if (!frames)
+		return IOVA_NO_MEMORY;
+	size_t n = sort_windows(live, windows, count, frames);
+	enum iova_status status = n ? furnish(live, config, frames, n) : IOVA_INVALID;
+	memory_put(&live->memory, IOVA_MEMORY_DOMAIN, frames, bytes);
+	return status;
+}
+
+static void end_live(struct iova_live *live)
+{
+	struct iova_memory lender = live->lender;
+	if (live->domain) {
+		flush_queue_fini(&live->queue);
+		map_fini(&live->marks);
+		reservations_fini(live);
+		iova_destroy(live->domain);
+	}
+	memory_put(&lender, IOVA_MEMORY_DOMAIN, live, sizeof(*live));
+}
+
+/* ---------------------------------------------------------------- in the background */
+
+static struct iova_live *live_of(struct reclaimer_member *member)
+{
+	return (struct iova_live *)(void *)((char *)member - offsetof(struct iova_live, member));
+}
+
+uint64_t live_next_due(const struct iova_live *live)
+{
+	if (is_closed(live))
+		return IOVA_NEVER;
+	uint64_t job = iova_next_deadline(live->domain), flush = sync_load(&live->flush_due);
+	return job < flush ? job : flush;
+}
+
+void live_run_due(struct iova_live *live, uint64_t now)
+{
+	/* Not as often as was missed, if this comes late: each class once, at this time. */
+	for (uint32_t k = 0; k < live->classes; k++)
+		if (iova_class_deadline(live->domain, k) <= now)
+			iova_run_class(live->domain, k, now);
+	live_flush_old(live, now);
+}
+
+static uint64_t member_due(struct reclaimer_member *member)
+{
+	return live_next_due(live_of(member));
+}
+
+static void member_run(struct reclaimer_member *member, uint64_t now)
+{
+	live_run_due(live_of(member), now);
+}
+
+static void member_release(struct reclaimer_member *member)
+{
+	end_live(live_of(member));
+}
+
+static void member_freeze(struct reclaimer_member *member)
+{
+	live_freeze(live_of(member));
+}
+
+static void member_thaw(struct reclaimer_member *member, bool in_child)
+{
+	live_thaw(live_of(member), in_child);
+}
+
+/* --------------------------------------------------------------------- open and close */
+
+static bool config_is_valid(const struct iova_live_config *config)
+{
+	uint64_t granule = config->granule;
+	return (granule & (granule - 1)) == 0 && granule <= IOVA_MAX_GRANULE &&
+	       config->classes <= IOVA_MAX_CLASSES && config->cpus <= IOVA_MAX_CPUS;
+}
+
+enum iova_status live_open(const struct iova_live_config *config, bool linux_exact,
+			   struct iova_live **result)
+{
+	if (!config_is_valid(config))
+		return IOVA_INVALID;
+	const struct iova_memory *lender = config->memory ? config->memory : iova_memory_heap();
+	struct iova_live *live = memory_get(lender, IOVA_MEMORY_DOMAIN, sizeof(*live));
+	if (!live)
+		return IOVA_NO_MEMORY;
+	memset(live, 0, sizeof(*live));
+	set_up_memory(live, lender);
+	live->shift = order_of(config->granule ? config->granule : 4096);
+	live->classes = config->classes ? config->classes : IOVA_DEFAULT_CLASSES;
+	live->cpus = config->cpus ? config->cpus : platform_cpus();
+	live->checked = !config->unchecked;
+	live->budget = config->budget;
+	live->on_flush = config->on_flush;
+	live->context = config->context;
+	live->flush_due = IOVA_NEVER;
+	live->linux_exact = linux_exact;
+	/* Frame 0 must be told from the rest, in unchecked domains too. */
+	live->has_fixed = config->allow_zero;
+	enum iova_status status = furnish_with_windows(live, config);
+	if (status != IOVA_OK) {
+		end_live(live);
+		return status;
+	}
+	live->member = (struct reclaimer_member){
+		.due = member_due,
+		.run = member_run,
+		.release = member_release,
+		.freeze = member_freeze,
+		.thaw = member_thaw,
+	};
+	live_set_quick(live);
+	reclaimer_join(&live->member);
+	*result = live;
+	return IOVA_OK;
+}
+
+enum iova_status iova_live_open(const struct iova_live_config *config, iova_live **live)
+{
+	return live_open(config, false, live);
+}
+
+void iova_live_close(iova_live *live)
+{
+	sync_store(&live->closed, true);
+	live_set_quick(live);
+}
+
+void iova_live_destroy(iova_live *live)
+{
+	if (!live)
+		return;
+	iova_live_close(live);
+	if (reclaimer_leave(&live->member))
+		end_live(live);
+}
