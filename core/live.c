@@ -30,23 +30,24 @@ static uint32_t choose_from(struct iova_live *live, uint32_t cpu, uint32_t size_
 	return cpu;
 }
 
-uint32_t live_choose_cpu(struct iova_live *live, uint32_t size_class)
-{
-	return choose_from(live, platform_cpu() % live->cpus, size_class);
-}
-
 /* `cpu` as the short path saw it, which may be no CPU of the domain's. */
 static uint32_t settle_cpu(struct iova_live *live, uint32_t cpu, uint32_t size_class)
 {
 	if (unlikely(cpu >= live->cpus))
-		return live_choose_cpu(live, size_class);
-	return choose_from(live, cpu, size_class);
+		cpu = platform_cpu() % live->cpus;
+	return size_class < live->classes ? choose_from(live, cpu, size_class) : cpu;
 }
 
 void live_set_quick(struct iova_live *live)
 {
-	bool quick = !is_closed(live) && live->budget == 0 && !live->recorder;
+	bool quick = !is_closed(live) && live->budget == 0 && !sync_load(&live->recorder);
 	sync_store(&live->quick_cpus, quick ? live->cpus : 0u);
+}
+
+void live_set_recorder(struct iova_live *live, const struct live_recorder *recorder)
+{
+	sync_store(&live->recorder, recorder);
+	live_set_quick(live);
 }
 
 /* --------------------------------------------------------------------------- budget */
@@ -87,7 +88,6 @@ static bool take_from_cache(struct iova_live *live, uint32_t cpu, const struct w
 {
 	if (wanted->order >= live->classes || wanted->align)
 		return false;
-	cpu = settle_cpu(live, cpu, wanted->order);
 	/* Frame 0 is never cached. */
 	return rcache_get(live->domain, cpu, wanted->order, wanted->top - wanted->pages, pfn);
 }
@@ -103,6 +103,11 @@ static enum iova_status cut_aligned(struct iova_live *live, const struct wanted 
 		count_up(&domain->tree_counters[counters_of(domain, wanted->pages)].allocations,
 			 1);
 	unlock_tree(live);
+	if (status == IOVA_OK)
+		record(live, (struct live_event){ .op = LIVE_OP_PLACE,
+						  .began = began_now(live),
+						  .pfn = range->lo,
+						  .last = range->hi });
 	return status;
 }
 
@@ -195,7 +200,7 @@ enum iova_status live_alloc_in_full(struct iova_live *live, uint32_t cpu, uint64
 				    uint64_t limit, uint64_t align, uint64_t *address)
 {
 	struct wanted wanted;
-	uint64_t pfn;
+	uint64_t pfn = 0;
 	if (is_closed(live))
 		return IOVA_CLOSED;
 	if (!read_request(live, size, limit, align, &wanted))
@@ -204,12 +209,19 @@ enum iova_status live_alloc_in_full(struct iova_live *live, uint32_t cpu, uint64
 		return IOVA_NO_SPACE;
 	if (!live_budget_take(live))
 		return IOVA_OVER_BUDGET;
-	enum iova_status status = take(live, cpu, &wanted, &pfn);
-	if (status == IOVA_OK)
+	struct live_event event = { .op = LIVE_OP_ALLOC, .began = began_now(live) };
+	event.cpu = cpu = settle_cpu(live, cpu, wanted.order);
+	event.status = take(live, cpu, &wanted, &pfn);
+	if (event.status == IOVA_OK)
 		*address = pfn << live->shift;
 	else
 		live_budget_release(live);
-	return status;
+	event.size = wanted.pages;
+	event.limit = wanted.top - 1;
+	event.pfn = pfn;
+	if (!wanted.align)
+		record(live, event);
+	return event.status;
 }
 
 /* ----------------------------------------------------------------------------- free */
@@ -297,16 +309,27 @@ enum iova_status live_disown(struct iova_live *live, uint64_t address, uint64_t 
 	return disown_unmarked(live, pfn, stated, pages, size_class);
 }
 
-void live_put_back(struct iova_live *live, uint32_t cpu, uint64_t pfn, unsigned size_class)
+/* 0: it was no cached size, or the cache had no memory. */
+static bool put_into_cache(struct iova_live *live, uint32_t cpu, uint64_t pfn,
+			   unsigned size_class)
 {
-	if (size_class < live->classes) {
-		cpu = settle_cpu(live, cpu, size_class);
-		if (rcache_put(live->domain, cpu, size_class, pfn, live_now(live))) {
-			reclaimer_wake(iova_next_deadline(live->domain));
-			return;
-		}
-	}
-	(void)iova_free_raw(live->domain, pfn);
+	if (size_class >= live->classes ||
+	    !rcache_put(live->domain, cpu, size_class, pfn, live_now(live)))
+		return false;
+	live_wake(live, iova_next_deadline(live->domain));
+	return true;
+}
+
+void live_put_back(struct iova_live *live, uint32_t cpu, uint64_t pfn, uint64_t pages,
+		   unsigned size_class)
+{
+	struct live_event event = { .began = began_now(live), .pfn = pfn, .size = pages };
+	bool is_odd = size_class >= live->classes && order_of(pages) < live->classes;
+	event.op = is_odd ? LIVE_OP_REMOVE : LIVE_OP_FREE;
+	event.cpu = cpu = settle_cpu(live, cpu, size_class);
+	if (!put_into_cache(live, cpu, pfn, size_class))
+		(void)iova_free_raw(live->domain, pfn);
+	record(live, event);
 }
 
 enum iova_status live_free_in_full(struct iova_live *live, uint32_t cpu, uint64_t address,
@@ -321,7 +344,7 @@ enum iova_status live_free_in_full(struct iova_live *live, uint32_t cpu, uint64_
 	if (status != IOVA_OK)
 		return status;
 	live_budget_release(live);
-	live_put_back(live, cpu, address >> live->shift, size_class);
+	live_put_back(live, cpu, address >> live->shift, pages, size_class);
 	return IOVA_OK;
 }
 
@@ -330,18 +353,24 @@ enum iova_status live_free_in_full(struct iova_live *live, uint32_t cpu, uint64_
 enum iova_status iova_live_alloc(iova_live *live, uint64_t size, uint64_t limit, uint64_t align,
 				 uint64_t *address)
 {
-	return live_alloc_on(live, platform_cpu_quick(), size, limit, align, address);
+	if (likely(quick_alloc(live, platform_cpu_quick(), size, limit, align, address)))
+		return IOVA_OK;
+	return live_alloc_in_full(live, UINT32_MAX, size, limit, align, address);
 }
 
 enum iova_status iova_live_free(iova_live *live, uint64_t address, uint64_t size)
 {
-	return live_free_on(live, platform_cpu_quick(), address, size);
+	if (likely(quick_free(live, platform_cpu_quick(), address, size)))
+		return IOVA_OK;
+	return live_free_in_full(live, UINT32_MAX, address, size);
 }
 
 enum iova_status iova_live_flush_caches(iova_live *live)
 {
 	if (is_closed(live))
 		return IOVA_CLOSED;
+	uint64_t began = began_now(live);
 	iova_flush_caches(live->domain);
+	record(live, (struct live_event){ .op = LIVE_OP_FLUSH_CACHES, .began = began });
 	return IOVA_OK;
 }

@@ -62,7 +62,28 @@ struct reservations {
 	uint64_t inside; /* of those within the windows */
 };
 
-struct live_recorder;
+/* A call, as a recorder sees it; sizes and places in frames, times as live_now(). */
+struct live_event {
+	enum live_op {
+		LIVE_OP_ALLOC,	/* size, limit, pfn; failed: status */
+		LIVE_OP_FREE,	/* size, pfn; also a deferred one, when it is released */
+		LIVE_OP_PLACE,	/* pfn..last, past the caches and Linux's search */
+		LIVE_OP_REMOVE, /* pfn, past the caches */
+		LIVE_OP_RESERVE, /* pfn..last */
+		LIVE_OP_DEFER,	/* size, pfn */
+		LIVE_OP_FLUSH_CACHES,
+	} op;
+	enum iova_status status;
+	uint32_t cpu;
+	uint64_t began, ended;
+	uint64_t size, limit, pfn, last;
+};
+
+/* Sees every call, in any thread, several at a time, with no lock held. */
+struct live_recorder {
+	void (*record)(void *context, const struct live_event *event);
+	void *context;
+};
 
 struct iova_live {
 	/* What the short path reads; it never changes but for quick_cpus. */
@@ -88,7 +109,7 @@ struct iova_live {
 	uint64_t flush_due;  /* atomic; IOVA_NEVER: nothing waits for a flush */
 	struct mutex first;
 	struct reservations reserved; /* under the tree lock */
-	struct live_recorder *recorder;
+	const struct live_recorder *recorder; /* atomic; see live_set_recorder() */
 	bool linux_exact; /* fail where Linux fails, also where there is room */
 	bool clock_stopped;
 	uint64_t stopped_at;
@@ -110,6 +131,27 @@ static inline uint64_t pages_of(const struct iova_live *live, uint64_t size)
 {
 	uint64_t mask = (UINT64_C(1) << live->shift) - 1;
 	return (size >> live->shift) + ((size & mask) != 0);
+}
+
+static inline uint64_t began_now(const struct iova_live *live)
+{
+	return unlikely(sync_load(&live->recorder)) ? live_now(live) : 0;
+}
+
+static inline void record(const struct iova_live *live, struct live_event event)
+{
+	const struct live_recorder *recorder = sync_load(&live->recorder);
+	if (likely(!recorder))
+		return;
+	event.ended = live_now(live);
+	recorder->record(recorder->context, &event);
+}
+
+/* Something may be due then. Tests run what is due themselves. */
+static inline void live_wake(const struct iova_live *live, uint64_t due)
+{
+	if (!live->linux_exact)
+		reclaimer_wake(due);
 }
 
 static inline bool is_closed(const struct iova_live *live)
@@ -136,6 +178,8 @@ enum iova_status live_open(const struct iova_live_config *config, bool linux_exa
 			   struct iova_live **live);
 /* Run what is due: the background thread's work, and the tests'. */
 void live_run_due(struct iova_live *live, uint64_t now);
+/* As iova_live_destroy(). False: the background thread frees it, and what it uses, later. */
+bool live_destroy(struct iova_live *live);
 uint64_t live_next_due(const struct iova_live *live);
 
 /* ----------------------------------------------------------------------- live_lock.c */
@@ -159,10 +203,13 @@ static inline void unlock_tree(struct iova_live *live)
 
 /* Whether the short path may be taken, after one of its conditions changed. */
 void live_set_quick(struct iova_live *live);
-/* A CPU whose cache is not in use at the moment; any, if all are. */
-uint32_t live_choose_cpu(struct iova_live *live, uint32_t size_class);
+/*
+ * NULL: none. Calls that run in other threads may still go to the old one; it must stay
+ * until the domain is destroyed.
+ */
+void live_set_recorder(struct iova_live *live, const struct live_recorder *recorder);
 
-/* What the short path leaves, on a CPU's cache; the quick checks are made again. */
+/* What the short path leaves, on a CPU's cache; from cpus on: on that of the CPU this runs on. */
 enum iova_status live_alloc_in_full(struct iova_live *live, uint32_t cpu, uint64_t size,
 				    uint64_t limit, uint64_t align, uint64_t *address);
 enum iova_status live_free_in_full(struct iova_live *live, uint32_t cpu, uint64_t address,
@@ -175,7 +222,8 @@ enum iova_status live_free_in_full(struct iova_live *live, uint32_t cpu, uint64_
 enum iova_status live_disown(struct iova_live *live, uint64_t address, uint64_t size, unsigned to,
 			     uint64_t *pages, unsigned *size_class);
 /* Give back a range whose mark says it is free. */
-void live_put_back(struct iova_live *live, uint32_t cpu, uint64_t pfn, unsigned size_class);
+void live_put_back(struct iova_live *live, uint32_t cpu, uint64_t pfn, uint64_t pages,
+		   unsigned size_class);
 void live_budget_release(struct iova_live *live);
 /* Counts one more live range against the budget. */
 bool live_budget_take(struct iova_live *live);

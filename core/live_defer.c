@@ -34,7 +34,7 @@ static void release_flushed(struct iova_live *live, uint32_t ring)
 		n = flush_queue_collect(&live->queue, ring, slots, SLOTS_AT_ONCE);
 		for (uint32_t i = 0; i < n; i++)
 			live_put_back(live, platform_cpu_quick(), slots[i].pfn,
-				      class_of_slot(live, &slots[i]));
+				      slots[i].size, class_of_slot(live, &slots[i]));
 	} while (n == SLOTS_AT_ONCE);
 }
 
@@ -84,7 +84,7 @@ static void note_flush_due(struct iova_live *live, uint64_t due)
 		return;
 	while (!sync_cas(&live->flush_due, &before, due < before ? due : before))
 		;
-	reclaimer_wake(due);
+	live_wake(live, due);
 }
 
 static enum iova_status queue_range(struct iova_live *live, uint32_t cpu, uint64_t pfn,
@@ -127,6 +127,11 @@ enum iova_status iova_live_defer(iova_live *live, uint64_t address, uint64_t siz
 	status = queue_range(live, cpu, pfn, pages, ticket);
 	if (status == IOVA_OK) {
 		live_budget_release(live);
+		record(live, (struct live_event){ .op = LIVE_OP_DEFER,
+						  .cpu = cpu,
+						  .began = began_now(live),
+						  .pfn = pfn,
+						  .size = pages });
 		return IOVA_OK;
 	}
 	give_back_to_owner(live, pfn, size_class);

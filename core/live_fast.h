@@ -53,22 +53,22 @@ static inline void mark_live(struct iova_live *live, uint64_t pfn, unsigned size
 	sync_store(mark, (uint8_t)(MARK_LIVE | size_class));
 }
 
-static inline enum iova_status live_alloc_on(struct iova_live *live, uint32_t cpu, uint64_t size,
-					     uint64_t limit, uint64_t align, uint64_t *address)
+/* False: the full path must see to it, and nothing has changed. */
+static inline bool quick_alloc(struct iova_live *live, uint32_t cpu, uint64_t size, uint64_t limit,
+			       uint64_t align, uint64_t *address)
 {
 	unsigned order = quick_order(live, size);
 	uint64_t top = top_of(live, limit), rounded = UINT64_C(1) << (order & 63);
-	if (likely(order < live->classes && cpu < sync_load(&live->quick_cpus) && align == 0 &&
-		   top >= rounded)) {
-		uint64_t pfn = quick_take(quick_cache(live, cpu, order), top - rounded);
-		if (likely(pfn)) {
-			if (live->checked)
-				mark_live(live, pfn, order);
-			*address = pfn << live->shift;
-			return IOVA_OK;
-		}
-	}
-	return live_alloc_in_full(live, cpu, size, limit, align, address);
+	if (unlikely(order >= live->classes || cpu >= sync_load(&live->quick_cpus) || align ||
+		     top < rounded))
+		return false;
+	uint64_t pfn = quick_take(quick_cache(live, cpu, order), top - rounded);
+	if (unlikely(!pfn))
+		return false;
+	if (live->checked)
+		mark_live(live, pfn, order);
+	*address = pfn << live->shift;
+	return true;
 }
 
 /* Take a live range of a class away from its owner; false: it is not one, see the full path. */
@@ -82,18 +82,18 @@ static inline bool quick_disown(struct iova_live *live, uint64_t pfn, unsigned o
 	return likely(mark && sync_cas(mark, &owned, (uint8_t)MARK_FREE));
 }
 
-static inline enum iova_status live_free_on(struct iova_live *live, uint32_t cpu,
-					    uint64_t address, uint64_t size)
+/* The same. */
+static inline bool quick_free(struct iova_live *live, uint32_t cpu, uint64_t address,
+			      uint64_t size)
 {
 	unsigned order = quick_order(live, size);
 	uint64_t pfn = address >> live->shift;
-	if (likely(order < live->classes && cpu < sync_load(&live->quick_cpus) &&
-		   pfn << live->shift == address && quick_disown(live, pfn, order))) {
-		if (unlikely(!quick_put(quick_cache(live, cpu, order), pfn)))
-			live_put_back(live, cpu, pfn, order);
-		return IOVA_OK;
-	}
-	return live_free_in_full(live, cpu, address, size);
+	if (unlikely(order >= live->classes || cpu >= sync_load(&live->quick_cpus) ||
+		     pfn << live->shift != address || !quick_disown(live, pfn, order)))
+		return false;
+	if (unlikely(!quick_put(quick_cache(live, cpu, order), pfn)))
+		live_put_back(live, cpu, pfn, UINT64_C(1) << order, order);
+	return true;
 }
 
 #endif

@@ -71,7 +71,7 @@ enum iova_status iova_live_alloc_many(iova_live *live, size_t n, uint64_t size, 
 		if (done == n)
 			break;
 		enum iova_status status =
-			live_alloc_on(live, cpu, size, limit, 0, &addresses[done]);
+			live_alloc_in_full(live, cpu, size, limit, 0, &addresses[done]);
 		if (status != IOVA_OK) {
 			give_all_back(live, addresses, done, size);
 			return status;
@@ -148,7 +148,7 @@ enum iova_status iova_live_free_many(iova_live *live, size_t n, const uint64_t *
 			done += put_some(live, cpu, order, addresses + done, n - done);
 		if (done == n)
 			break;
-		enum iova_status status = live_free_on(live, cpu, addresses[done], size);
+		enum iova_status status = live_free_in_full(live, cpu, addresses[done], size);
 		if (status != IOVA_OK) {
 			if (bad)
 				*bad = done;

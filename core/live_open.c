@@ -295,7 +295,8 @@ enum iova_status live_open(const struct iova_live_config *config, bool linux_exa
 		.thaw = member_thaw,
 	};
 	live_set_quick(live);
-	reclaimer_join(&live->member);
+	if (!linux_exact)
+		reclaimer_join(&live->member);
 	*result = live;
 	return IOVA_OK;
 }
@@ -311,11 +312,17 @@ void iova_live_close(iova_live *live)
 	live_set_quick(live);
 }
 
+bool live_destroy(struct iova_live *live)
+{
+	iova_live_close(live);
+	bool ended = live->linux_exact || reclaimer_leave(&live->member);
+	if (ended)
+		end_live(live);
+	return ended;
+}
+
 void iova_live_destroy(iova_live *live)
 {
-	if (!live)
-		return;
-	iova_live_close(live);
-	if (reclaimer_leave(&live->member))
-		end_live(live);
+	if (live)
+		(void)live_destroy(live);
 }

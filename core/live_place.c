@@ -116,6 +116,12 @@ static bool holds_ranges(const struct iova_live *live, uint64_t lo, uint64_t hi)
 	return false;
 }
 
+static void record_place(const struct iova_live *live, enum live_op op, uint64_t lo, uint64_t hi)
+{
+	record(live, (struct live_event){
+			     .op = op, .began = began_now(live), .pfn = lo, .last = hi });
+}
+
 /* Locks the tree, with nothing cached in lo..hi if that can be had. */
 static void lock_with_caches_flushed(struct iova_live *live, uint64_t lo, uint64_t hi)
 {
@@ -148,6 +154,8 @@ enum iova_status iova_live_reserve(iova_live *live, uint64_t first, uint64_t las
 	else
 		status = reserve_gaps(live, lo, hi);
 	unlock_tree(live);
+	if (status == IOVA_OK)
+		record_place(live, LIVE_OP_RESERVE, lo, hi);
 	return status;
 }
 
@@ -187,6 +195,7 @@ enum iova_status iova_live_alloc_at(iova_live *live, uint64_t address, uint64_t 
 	/* Not as cached ranges lie: it must go back to the tree. */
 	sync_store(mark, (uint8_t)(MARK_LIVE | MARK_EXACT));
 	sync_store(&live->has_fixed, true);
+	record_place(live, LIVE_OP_PLACE, lo, lo + pages - 1);
 	return IOVA_OK;
 }
 

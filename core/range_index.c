@@ -73,6 +73,11 @@ static inline void prefetch(const void *node, size_t bytes)
 		__builtin_prefetch((const char *)node + i);
 }
 
+/*
+ * Not to be called from this file with a local path: GCC 12 forgets, in what it notes for
+ * callers it compiles together with this, that path->node is written (seen with -O2; the
+ * caller then reads what was there before).
+ */
 void index_seek(const struct range_index *index, uint64_t pfn, struct index_path *path)
 {
 	void *block = index->root;
@@ -265,19 +270,18 @@ static inline uint64_t longer(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-uint64_t index_longest_gap(const struct range_index *index, uint64_t low)
+uint64_t index_longest_gap(const struct range_index *index, uint64_t low,
+			   const struct index_path *path)
 {
-	struct index_path path = { 0 };
-	index_seek(index, low, &path);
-	const struct index_leaf *leaf = path.leaf;
-	uint64_t from = longer(low, gap_start(leaf, path.slot));
-	uint64_t lo = leaf->lo[path.slot];
+	const struct index_leaf *leaf = path->leaf;
+	uint64_t from = longer(low, gap_start(leaf, path->slot));
+	uint64_t lo = leaf->lo[path->slot];
 	uint64_t longest = lo > from ? lo - from : 0;
-	for (unsigned i = path.slot + 1; i < leaf->count; i++)
+	for (unsigned i = path->slot + 1; i < leaf->count; i++)
 		longest = longer(longest, leaf->lo[i] - gap_start(leaf, i));
 	for (unsigned level = 0; level < index->height; level++) {
-		const struct index_node *node = path.node[level];
-		for (unsigned i = path.at[level] + 1; i < node->count; i++)
+		const struct index_node *node = path->node[level];
+		for (unsigned i = path->at[level] + 1; i < node->count; i++)
 			longest = longer(longest, node->longest[i]);
 	}
 	return longest;

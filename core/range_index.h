@@ -121,14 +121,18 @@ bool index_find_gap_from(const struct range_index *index, uint64_t top, uint64_t
 			 uint64_t mask, struct index_path *path, uint64_t *pfn);
 
 /*
- * The same for any alignment, a multiple of 2^order, order <= 63. Each step is a search
- * as above, and there are at most as many as gaps that hold the request at the coarser
- * or finer alignment of the two figures, and as multiples of 2^order below `top`.
+ * The same for a multiple of 2^order, order <= 63, whatever the size. Takes a search as
+ * above for each gap it tries: at most as many as there are gaps of that length, and as
+ * there are multiples of 2^order below top.
  */
 bool index_find_gap_at_order(const struct range_index *index, uint64_t top, uint64_t size,
 			     unsigned order, struct index_path *path, uint64_t *pfn);
-/* Frames of the longest piece without a range, from pfn `low` up to the anchor. */
-uint64_t index_longest_gap(const struct range_index *index, uint64_t low);
+/*
+ * Frames of the longest piece without a range, from pfn `low` up to the anchor; path is
+ * what index_seek() found for low.
+ */
+uint64_t index_longest_gap(const struct range_index *index, uint64_t low,
+			   const struct index_path *path);
 
 /*
  * Add `range`, which lies in the gap below the path's range. IOVA_NO_MEMORY changes

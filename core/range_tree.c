@@ -295,5 +295,7 @@ bool tree_next(const struct range_tree *tree, uint64_t pfn, struct iova_range *r
 
 uint64_t tree_longest_gap(const struct range_tree *tree)
 {
-	return index_longest_gap(&tree->index, tree->start);
+	struct index_path path;
+	index_seek(&tree->index, tree->start, &path);
+	return index_longest_gap(&tree->index, tree->start, &path);
 }

@@ -1,5 +1,5 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False
-"""The binding: libiova as the lab needs it, with CPU and time given by the caller.
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False, binding=False
+"""The binding: libiova as the lab needs it, with CPU and time given by the caller, and live.
 
 Documented in ``_core.pyi``.
 """
@@ -25,3 +25,4 @@ include "_core_memory.pxi"
 include "_core_designs.pxi"
 include "_core_domains.pxi"
 include "_core_replay.pxi"
+include "_core_live.pxi"

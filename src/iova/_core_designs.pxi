@@ -65,6 +65,7 @@ cdef class Design:
     cdef object policy
     cdef bytes name_bytes
     cdef public object error  # the first exception of the policy
+    cdef object on_error  # live: called with it; the default design then decides
 
     def __init__(self, design, params=None):
         if isinstance(design, str):
@@ -110,6 +111,7 @@ cdef class Design:
         self.own.setup = _python_setup
         self.own.look = _python_look
         self.own.user = <void *>self
+        self.own.state_size = default_design.state_size  # for what takes over if it fails
         self.design = &self.own
         depot_max = getattr(policy, "depot_max", None)
         delay_ns = getattr(policy, "arm_delay_ns", 100_000_000)
@@ -142,16 +144,38 @@ cdef void _python_setup(const c.iova_design *design, const uint64_t *values,
     mechanism.magazines_at_first_use = handle.values[2] != 0
 
 
+# What a live domain falls back on when its policy fails.
+cdef const c.iova_design *default_design = c.iova_design_named(b"linux-7.3")
+# Set when the interpreter ends: its threads can not be entered any more.
+cdef bint interpreter_ends = False
+
+
 cdef void _python_look(const c.iova_design *design, void *state, const uint64_t *values,
-                       const c.iova_view *view, c.iova_decision *decision) noexcept with gil:
-    _look(<Design>design.user, view, decision)
+                       const c.iova_view *view, c.iova_decision *decision) noexcept nogil:
+    cdef bint decided = False
+    if not interpreter_ends:
+        with gil:
+            decided = _look(<Design>design.user, view, decision)
+    if not decided:
+        _look_by_default(state, view, decision)
 
 
-cdef void _look(Design handle, const c.iova_view *view, c.iova_decision *decision) noexcept:
-    cdef View shown = View.__new__(View)
+cdef void _look_by_default(void *state, const c.iova_view *view,
+                           c.iova_decision *decision) noexcept nogil:
+    cdef uint64_t values[8]
+    cdef uint32_t i
+    for i in range(default_design.param_count):
+        values[i] = default_design.params[i].initial
+    default_design.look(default_design, state, values, view, decision)
+
+
+# False: the default design is to decide.
+cdef bint _look(Design handle, const c.iova_view *view, c.iova_decision *decision) noexcept:
+    cdef View shown
     cdef uint32_t count = 0
-    if handle.error is not None:  # it has failed, or Ctrl-C came: decide nothing any more
-        return
+    if handle.error is not None:  # it has failed, or Ctrl-C came
+        return handle.on_error is None
+    shown = View.__new__(View)
     shown.view = view
     try:
         decided = handle.policy.look(shown)
@@ -170,8 +194,16 @@ cdef void _look(Design handle, const c.iova_view *view, c.iova_decision *decisio
     except BaseException as error:  # kept, and raised by whoever ran the job
         decision.release = decision.again_ns = decision.trim_count = 0
         handle.error = error
+        if handle.on_error is None:
+            return True
+        try:
+            handle.on_error(error)
+        except BaseException:
+            pass  # whoever was to report it can not
+        return False
     finally:
         shown.view = NULL
+    return True
 
 
 def builtin_designs():

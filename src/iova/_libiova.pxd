@@ -19,6 +19,13 @@ cdef extern from "iova.h" nogil:
         IOVA_NO_MEMORY
         IOVA_INVALID
         IOVA_NOT_FOUND
+        IOVA_DOUBLE_FREE
+        IOVA_NOT_ALLOCATED
+        IOVA_SIZE_MISMATCH
+        IOVA_RESERVED
+        IOVA_OVER_BUDGET
+        IOVA_FLUSH_NEEDED
+        IOVA_CLOSED
 
     const char *iova_status_text(iova_status status)
     const char *iova_version()
@@ -91,7 +98,7 @@ cdef extern from "iova.h" nogil:
         void (*setup)(const iova_design *design, const uint64_t *values,
                       iova_mechanism *mechanism) noexcept
         void (*look)(const iova_design *design, void *state, const uint64_t *values,
-                     const iova_view *view, iova_decision *decision) noexcept
+                     const iova_view *view, iova_decision *decision) noexcept nogil
         size_t state_size
         void *user
 
@@ -168,6 +175,46 @@ cdef extern from "iova.h" nogil:
     iova_totals iova_read_totals(const iova_domain *domain)
     const char *iova_check(const iova_domain *domain)
 
+    ctypedef struct iova_span "struct iova_span":
+        uint64_t first
+        uint64_t last
+
+    ctypedef struct iova_live_config "struct iova_live_config":
+        const iova_span *windows
+        size_t window_count
+        const iova_span *reserved
+        size_t reserved_count
+        uint64_t granule
+        const iova_design *design
+        const uint64_t *params
+        uint32_t classes
+        uint32_t cpus
+        uint64_t budget
+        cbool unchecked
+        cbool allow_zero
+        cbool (*on_flush)(void *context) noexcept nogil
+        void *context
+        const iova_memory *memory
+
+    ctypedef enum iova_place "enum iova_place":
+        IOVA_PLACE_FREE
+        IOVA_PLACE_LIVE
+        IOVA_PLACE_DEFERRED
+        IOVA_PLACE_RESERVED
+
+    ctypedef struct iova_live_stats "struct iova_live_stats":
+        uint64_t live
+        uint64_t live_bytes
+        uint64_t deferred
+        uint64_t cached
+        uint64_t cached_bytes
+        uint64_t free_bytes
+        uint64_t largest_gap_bytes
+        uint64_t flushes
+        uint64_t budget
+        uint64_t memory_bytes
+        iova_totals totals
+
 
 cdef extern from "magazine.h" nogil:
     ctypedef struct magazine "struct magazine":
@@ -188,6 +235,75 @@ cdef extern from "range_index.h" nogil:
     void index_seek(const range_index *index, uint64_t pfn, index_path *path)
     cbool index_next(const range_index *index, index_path *path)
     iova_range index_range(const index_path *path)
+
+
+cdef extern from "sync.h" nogil:
+    ctypedef struct mutex "struct mutex":
+        pass
+
+    void mutex_acquire(mutex *lock)
+    void mutex_release(mutex *lock)
+
+
+cdef extern from "live_fast.h" nogil:
+    ctypedef struct iova_live "struct iova_live":
+        iova_domain *domain
+        unsigned shift
+        uint32_t classes
+        uint64_t top
+        cbool clock_stopped
+        uint64_t stopped_at
+
+    ctypedef enum live_op "enum live_op":
+        LIVE_OP_ALLOC
+        LIVE_OP_FREE
+        LIVE_OP_PLACE
+        LIVE_OP_REMOVE
+        LIVE_OP_RESERVE
+        LIVE_OP_DEFER
+        LIVE_OP_FLUSH_CACHES
+
+    ctypedef struct live_event "struct live_event":
+        live_op op
+        iova_status status
+        uint32_t cpu
+        uint64_t began
+        uint64_t ended
+        uint64_t size
+        uint64_t limit
+        uint64_t pfn
+        uint64_t last
+
+    ctypedef struct live_recorder "struct live_recorder":
+        void (*record)(void *context, const live_event *event) noexcept nogil
+        void *context
+
+    iova_status live_open(const iova_live_config *config, cbool linux_exact, iova_live **live)
+    cbool live_destroy(iova_live *live)
+    void live_set_recorder(iova_live *live, const live_recorder *recorder)
+    uint32_t platform_cpu_quick()
+    cbool quick_alloc(iova_live *live, uint32_t cpu, uint64_t size, uint64_t limit,
+                      uint64_t align, uint64_t *address)
+    cbool quick_free(iova_live *live, uint32_t cpu, uint64_t address, uint64_t size)
+    iova_status live_alloc_in_full(iova_live *live, uint32_t cpu, uint64_t size, uint64_t limit,
+                                   uint64_t align, uint64_t *address)
+    iova_status live_free_in_full(iova_live *live, uint32_t cpu, uint64_t address, uint64_t size)
+    iova_status iova_live_alloc_many(iova_live *live, size_t n, uint64_t size, uint64_t limit,
+                                     uint64_t *addresses)
+    iova_status iova_live_free_many(iova_live *live, size_t n, const uint64_t *addresses,
+                                    uint64_t size, size_t *bad)
+    iova_status iova_live_alloc_at(iova_live *live, uint64_t address, uint64_t size)
+    iova_status iova_live_reserve(iova_live *live, uint64_t first, uint64_t last)
+    iova_place iova_live_find(iova_live *live, uint64_t address, iova_span *span)
+    iova_status iova_live_defer(iova_live *live, uint64_t address, uint64_t size,
+                                uint64_t *ticket)
+    iova_status iova_live_flushed(iova_live *live, uint64_t ticket)
+    iova_status iova_live_flush_caches(iova_live *live)
+    iova_status iova_live_read(iova_live *live, iova_live_stats *stats)
+    iova_counters iova_live_counters(iova_live *live, uint32_t size_class)
+    size_t iova_live_ranges(iova_live *live, iova_span *spans, size_t room)
+    void iova_live_close(iova_live *live)
+    cbool reclaimer_stop(uint64_t timeout_ns)
 
 
 cdef extern from "domain.h" nogil:

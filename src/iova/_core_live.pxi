@@ -1,0 +1,577 @@
+# Part of _core.pyx: live domains.
+
+from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE,
+                             PyBuffer_Release, PyObject_GetBuffer)
+from cpython.exc cimport PyErr_Clear, PyErr_Occurred
+from cpython.ref cimport Py_INCREF
+from libc.stdlib cimport free as c_free, malloc as c_malloc
+
+import operator
+
+cdef extern from "Python.h":
+    # No exception clause: u64() looks for itself, and only where there may be one.
+    unsigned long long PyLong_AsUnsignedLongLong(object) noexcept
+    bint PyLong_CheckExact(object)
+
+STATUS_NAMES = {
+    c.IOVA_NO_SPACE: "NO_SPACE", c.IOVA_NO_MEMORY: "NO_MEMORY", c.IOVA_INVALID: "INVALID",
+    c.IOVA_DOUBLE_FREE: "DOUBLE_FREE", c.IOVA_NOT_ALLOCATED: "NOT_ALLOCATED",
+    c.IOVA_SIZE_MISMATCH: "SIZE_MISMATCH", c.IOVA_RESERVED: "RESERVED",
+    c.IOVA_OVER_BUDGET: "OVER_BUDGET", c.IOVA_FLUSH_NEEDED: "FLUSH_NEEDED",
+    c.IOVA_CLOSED: "CLOSED",
+}
+PLACES = {
+    c.IOVA_PLACE_FREE: "free", c.IOVA_PLACE_LIVE: "live", c.IOVA_PLACE_DEFERRED: "deferred",
+    c.IOVA_PLACE_RESERVED: "reserved",
+}
+LIVE_OPS = {
+    "alloc": <int>c.LIVE_OP_ALLOC, "free": <int>c.LIVE_OP_FREE, "place": <int>c.LIVE_OP_PLACE,
+    "remove": <int>c.LIVE_OP_REMOVE, "reserve": <int>c.LIVE_OP_RESERVE,
+    "defer": <int>c.LIVE_OP_DEFER, "flush_caches": <int>c.LIVE_OP_FLUSH_CACHES,
+}
+
+cdef uint64_t EVERYWHERE = <uint64_t>-1
+
+
+cdef uint64_t checked_u64(object number, str what) except? 0xffffffffffffffff:
+    """A number as 64 bits; ValueError for one that has no place there."""
+    whole = operator.index(number)
+    if not 0 <= whole < 2**64:
+        raise ValueError(f"{what} {number} is not within 0..2**64-1")
+    return whole
+
+
+# The short way costs a few nanoseconds; the other one tells what is wrong.
+cdef inline uint64_t u64(object number, str what) except? 0xffffffffffffffff:
+    cdef uint64_t value
+    if PyLong_CheckExact(number):
+        value = PyLong_AsUnsignedLongLong(number)
+        if value != EVERYWHERE or PyErr_Occurred() == NULL:
+            return value
+        PyErr_Clear()
+    return checked_u64(number, what)
+
+
+# What a callback needs, apart from the domain: it may be in use when the domain goes.
+cdef class FlushHook:
+    cdef object call
+    cdef object error  # what the last call raised
+
+
+cdef c.cbool _on_flush(void *context) noexcept nogil:
+    if interpreter_ends:
+        return False
+    with gil:
+        return _call_flush_hook(<FlushHook>context)
+
+
+cdef bint _call_flush_hook(FlushHook hook) noexcept:
+    try:
+        hook.error = None
+        return hook.call() is not False
+    except BaseException as error:
+        hook.error = error
+        return False
+
+
+# A buffer of 64-bit numbers, whoever made it.
+cdef class Words:
+    cdef Py_buffer buffer
+    cdef uint64_t *words
+    cdef size_t count
+
+    def __dealloc__(self):
+        if self.words != NULL:
+            PyBuffer_Release(&self.buffer)
+
+
+cdef bint is_words(const Py_buffer *buffer) noexcept:
+    cdef const char *format = <const char *>buffer.format
+    if buffer.itemsize != 8 or buffer.ndim != 1 or format == NULL:
+        return False
+    if format[0] == b"<" or format[0] == b"=":
+        format += 1
+    return (format[0] == b"L" or format[0] == b"Q") and format[1] == 0
+
+
+@cython.no_gc_clear
+cdef class LiveDomain:
+    """See ``iova.Domain``, which is this and what need not be fast."""
+
+    cdef c.iova_live *live  # NULL: closed, and nothing is left
+    cdef readonly Design design
+    cdef FlushHook hook
+    cdef Events events
+    cdef uint32_t busy  # calls that have let go of the GIL
+    cdef bint closed
+
+    def __init__(self, windows, reserved, uint64_t granule, Design design, uint32_t classes,
+                 uint64_t budget, bint checked, bint allow_zero, on_flush, on_error,
+                 uint32_t cpus=0):
+        cdef c.iova_live_config config
+        cdef uint64_t[:, ::1] window_words, reserved_words
+        if self.live != NULL or self.closed:
+            raise RuntimeError("a Domain is made once")
+        memset(&config, 0, sizeof(config))
+        if windows is not None:
+            window_words = windows
+            config.windows = <const c.iova_span *>(&window_words[0, 0] if len(windows) else NULL)
+            config.window_count = len(windows)
+            if not len(windows):
+                raise ValueError("windows is empty: nothing could be handed out")
+        if len(reserved):
+            reserved_words = reserved
+            config.reserved = <const c.iova_span *>&reserved_words[0, 0]
+            config.reserved_count = len(reserved)
+        config.granule = granule
+        config.classes = classes
+        config.cpus = cpus
+        config.budget = budget
+        config.unchecked = not checked
+        config.allow_zero = allow_zero
+        self.design = design
+        if design.policy is not None:
+            design.on_error = on_error
+        config.design = design.design
+        config.params = design.values if design.policy is None else NULL
+        if on_flush is not None:
+            self.hook = FlushHook()
+            self.hook.call = on_flush
+            config.on_flush = _on_flush
+            config.context = <void *>self.hook
+        status = c.live_open(&config, False, &self.live)
+        if status != c.IOVA_OK:
+            self.live = NULL
+            self.closed = True
+            self._failed(STATUS_NAMES[status], None, None)
+
+    def __dealloc__(self):
+        self.end()
+
+    cdef void end(self) noexcept:
+        cdef c.iova_live *live = self.live
+        self.live = NULL
+        if live == NULL:
+            return
+        if not c.live_destroy(live):
+            # The background thread is in the policy or callback: they must outlive it.
+            Py_INCREF(self.design)
+            Py_INCREF(self.hook)
+            Py_INCREF(self.events)
+
+    cdef leave(self):
+        """A call that had let go of the GIL is back."""
+        self.busy -= 1
+        if self.closed and self.busy == 0:
+            self.end()
+
+    cdef fail(self, c.iova_status status, object address, object size):
+        if self.hook is not None and status == c.IOVA_FLUSH_NEEDED:
+            error, self.hook.error = self.hook.error, None
+            if error is not None:
+                try:
+                    self._failed(STATUS_NAMES[status], address, size)
+                except BaseException as failed:
+                    raise failed from error
+        self._failed(STATUS_NAMES[status], address, size)
+        raise AssertionError("_failed() returned")
+
+    cdef c.iova_live *opened(self, object address, object size) except NULL:
+        if self.live == NULL:
+            self.fail(c.IOVA_CLOSED, address, size)
+        return self.live
+
+    def _failed(self, status, address, size):
+        raise RuntimeError(status)
+
+    # ---------------------------------------------------------------- once per operation
+
+    def alloc(self, size, *, limit=None, align=None):
+        cdef uint64_t n = u64(size, "size")
+        cdef uint64_t top = EVERYWHERE if limit is None else u64(limit, "limit")
+        cdef uint64_t multiple = 0 if align is None else u64(align, "align")
+        cdef uint64_t address
+        cdef c.iova_status status
+        if self.live == NULL:
+            self.fail(c.IOVA_CLOSED, None, size)
+        if c.quick_alloc(self.live, c.platform_cpu_quick(), n, top, multiple, &address):
+            return address
+        status = c.live_alloc_in_full(self.live, <uint32_t>-1, n, top, multiple, &address)
+        if status != c.IOVA_OK:
+            self._limit_failed(limit, align)
+            self.fail(status, None, size)
+        return address
+
+    def free(self, address, size=None):
+        cdef uint64_t at = u64(address, "address")
+        cdef uint64_t n = 0
+        cdef c.iova_status status
+        if size is not None:
+            n = u64(size, "size")
+            if n == 0:
+                self.fail(c.IOVA_INVALID, address, size)
+        if self.live == NULL:
+            self.fail(c.IOVA_CLOSED, address, size)
+        if c.quick_free(self.live, c.platform_cpu_quick(), at, n):
+            return
+        status = c.live_free_in_full(self.live, <uint32_t>-1, at, n)
+        if status != c.IOVA_OK:
+            self.fail(status, address, size)
+
+    def _limit_failed(self, limit, align):
+        pass
+
+    # ------------------------------------------------------------------------- batches
+
+    cdef Words words_of(self, object array, bint writable):
+        cdef Words words = Words()
+        cdef int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0)
+        PyObject_GetBuffer(array, &words.buffer, flags)
+        words.words = <uint64_t *>words.buffer.buf
+        words.count = <size_t>words.buffer.len // 8
+        if not is_words(&words.buffer):
+            PyBuffer_Release(&words.buffer)
+            words.words = NULL
+            raise TypeError("addresses must be a one-dimensional array of uint64")
+        return words
+
+    def alloc_many(self, n, size, out=None, *, limit=None):
+        cdef uint64_t count = u64(n, "n")
+        cdef uint64_t bytes_each = u64(size, "size")
+        cdef uint64_t top = EVERYWHERE if limit is None else u64(limit, "limit")
+        cdef c.iova_status status
+        cdef Words words
+        if out is None:
+            if count > 2**40:
+                raise ValueError(f"n {n} is more than any domain holds")
+            out = np.empty(count, dtype=np.uint64)
+        words = self.words_of(out, True)
+        if words.count < count:
+            raise ValueError(f"out has room for {words.count} addresses, not {count}")
+        status = c.iova_live_alloc_many(self.opened(None, size), count, bytes_each, top,
+                                        words.words)
+        if status != c.IOVA_OK:
+            self.fail(status, None, size)
+        return out if words.count == count else out[:count]
+
+    def free_many(self, addresses, size):
+        cdef uint64_t bytes_each = u64(size, "size")
+        cdef size_t bad = 0
+        cdef c.iova_status status
+        cdef Words words
+        if type(addresses) is not np.ndarray:
+            addresses = self._addresses(addresses)
+        words = self.words_of(addresses, False)
+        if bytes_each == 0:
+            self.fail(c.IOVA_INVALID, None, size)
+        status = c.iova_live_free_many(self.opened(None, size), words.count, words.words,
+                                       bytes_each, &bad)
+        if status != c.IOVA_OK:
+            self.fail(status, addresses[bad], size)
+
+    def _addresses(self, addresses):
+        return np.array([u64(address, "address") for address in addresses], dtype=np.uint64)
+
+    # --------------------------------------------------------------------------- places
+
+    def alloc_at(self, address, size):
+        status = c.iova_live_alloc_at(self.opened(address, size), u64(address, "address"),
+                                      u64(size, "size"))
+        if status != c.IOVA_OK:
+            self.fail(status, address, size)
+
+    def reserve(self, first, last):
+        status = c.iova_live_reserve(self.opened(first, None), u64(first, "first"),
+                                     u64(last, "last"))
+        if status != c.IOVA_OK:
+            self.fail(status, first, max(0, last - first + 1))
+
+    def _find(self, address):
+        cdef c.iova_span span
+        place = c.iova_live_find(self.opened(address, None), u64(address, "address"), &span)
+        return PLACES[place], span.first, span.last
+
+    # -------------------------------------------------------------------------- flushes
+
+    def defer(self, address, size=None):
+        cdef uint64_t ticket = 0, at = u64(address, "address"), n = 0
+        cdef c.iova_status status
+        if size is not None:
+            n = u64(size, "size")
+            if n == 0:
+                self.fail(c.IOVA_INVALID, address, size)
+        status = c.iova_live_defer(self.opened(address, size), at, n, &ticket)
+        if status == c.IOVA_FLUSH_NEEDED:
+            self._ticket_needed(ticket)
+        if status != c.IOVA_OK:
+            self.fail(status, address, size)
+        return ticket
+
+    def _ticket_needed(self, ticket):
+        pass
+
+    def flushed(self, ticket):
+        cdef uint64_t number = u64(ticket, "ticket")
+        status = c.iova_live_flushed(self.opened(None, None), number)
+        if status == c.IOVA_INVALID:
+            raise ValueError(f"ticket {ticket} was not given out by this domain")
+        if status != c.IOVA_OK:
+            self.fail(status, None, None)
+
+    def flush_caches(self):
+        cdef c.iova_live *live = self.opened(None, None)
+        cdef c.iova_status status
+        self.busy += 1
+        with nogil:
+            status = c.iova_live_flush_caches(live)
+        self.leave()
+        if status != c.IOVA_OK:
+            self.fail(status, None, None)
+
+    # ---------------------------------------------------------------------- what there is
+
+    def _stats(self):
+        cdef c.iova_live *live = self.opened(None, None)
+        cdef c.iova_live_stats stats
+        cdef c.iova_status status
+        self.busy += 1
+        with nogil:
+            status = c.iova_live_read(live, &stats)
+        self.leave()
+        if status != c.IOVA_OK:
+            self.fail(status, None, None)
+        return stats
+
+    def _counters(self, uint32_t size_class):
+        cdef c.iova_live *live = self.opened(None, None)
+        cdef c.iova_counters counters
+        self.busy += 1
+        with nogil:
+            counters = c.iova_live_counters(live, size_class)
+        self.leave()
+        return counters
+
+    @property
+    def classes(self):
+        return self.opened(None, None).classes
+
+    def ranges(self):
+        cdef c.iova_live *live = self.opened(None, None)
+        cdef size_t room = 1024, count
+        cdef uint64_t[:, ::1] spans
+        while True:
+            array = np.empty((room, 2), dtype=np.uint64)
+            spans = array
+            self.busy += 1
+            with nogil:
+                count = c.iova_live_ranges(live, <c.iova_span *>&spans[0, 0], room)
+            self.leave()
+            if self.closed:
+                self.fail(c.IOVA_CLOSED, None, None)
+            if count <= room:
+                return array[:count].copy()
+            room = count + count // 8
+
+    def _check(self):
+        """What is wrong inside, for tests; nobody else may use the domain meanwhile."""
+        fault = c.iova_check(self.opened(None, None).domain)
+        return None if fault == NULL else fault.decode()
+
+    # ------------------------------------------------------------------------ recording
+
+    def _set_events(self, Events events):
+        if events is not None:
+            self.events = events
+        c.live_set_recorder(self.opened(None, None), &events.recorder if events is not None
+                            else NULL)
+
+    # --------------------------------------------------------------------------- the end
+
+    @property
+    def is_closed(self):
+        return self.closed
+
+    def close(self):
+        if self.closed:
+            return
+        self.closed = True
+        c.iova_live_close(self.live)
+        if self.busy == 0:
+            self.end()
+
+
+def end_live_domains(double timeout_s):
+    """The interpreter ends: no policy or callback is entered from now on."""
+    global interpreter_ends
+    cdef bint stopped
+    cdef uint64_t timeout_ns = <uint64_t>(timeout_s * 1e9)
+    interpreter_ends = True
+    with nogil:
+        stopped = c.reclaimer_stop(timeout_ns)
+    return stopped
+
+
+# ------------------------------------------------------------------------------ recording
+
+cdef struct event_buffer:
+    c.mutex lock
+    c.live_event *events
+    size_t count
+    size_t room
+    uint64_t lost
+
+
+cdef class Events:
+    """Calls of a live domain, until they are taken; at most ``room`` of them."""
+
+    cdef c.live_recorder recorder
+    cdef event_buffer buffer
+
+    def __cinit__(self, size_t room=65536):
+        memset(&self.buffer, 0, sizeof(self.buffer))
+        self.buffer.events = <c.live_event *>c_malloc(room * sizeof(c.live_event))
+        if self.buffer.events == NULL:
+            raise MemoryError()
+        self.buffer.room = room
+        self.recorder.record = _record
+        self.recorder.context = &self.buffer
+
+    def __dealloc__(self):
+        c_free(self.buffer.events)
+
+    def __len__(self):
+        return self.buffer.count
+
+    @property
+    def lost(self):
+        """Calls that found no room."""
+        return self.buffer.lost
+
+    def take(self):
+        """The calls so far in the order in which they ended, as columns."""
+        cdef size_t n, i
+        cdef uint64_t[:, ::1] out
+        cdef c.live_event *event
+        array = np.empty((9, self.buffer.room), dtype=np.uint64)
+        out = array
+        with nogil:
+            c.mutex_acquire(&self.buffer.lock)
+            n = self.buffer.count
+            for i in range(n):
+                event = &self.buffer.events[i]
+                out[0, i] = <uint64_t>event.op
+                out[1, i] = <uint64_t>event.status
+                out[2, i] = event.cpu
+                out[3, i] = event.began
+                out[4, i] = event.ended
+                out[5, i] = event.size
+                out[6, i] = event.limit
+                out[7, i] = event.pfn
+                out[8, i] = event.last
+            self.buffer.count = 0
+            c.mutex_release(&self.buffer.lock)
+        names = ("op", "status", "cpu", "began", "ended", "size", "limit", "pfn", "last")
+        return {name: array[i, :n] for i, name in enumerate(names)}
+
+
+cdef void _record(void *context, const c.live_event *event) noexcept nogil:
+    cdef event_buffer *buffer = <event_buffer *>context
+    c.mutex_acquire(&buffer.lock)
+    if buffer.count < buffer.room:
+        buffer.events[buffer.count] = event[0]
+        buffer.count += 1
+    else:
+        buffer.lost += 1
+    c.mutex_release(&buffer.lock)
+
+
+# --------------------------------------------------------------------------- conformance
+
+@cython.no_gc_clear
+cdef class ForcedDomain(RawDomain):
+    """A ``RawDomain`` that is the inside of a live domain whose CPU and clock are given.
+
+    Calls that a live domain can be asked for go through its entry points, short path and
+    all; the others (Linux's calls past the caches, frame 0, sizes and limits that are no
+    numbers of bytes) through the functions beneath, with the live domain's locks.
+    """
+
+    cdef c.iova_live *live
+    cdef readonly uint64_t live_calls
+    cdef readonly uint64_t other_calls
+
+    def __cinit__(self, *, uint64_t granule=4096, uint64_t start=1, uint32_t possible=1,
+                  online=None, design="linux-7.3", params=None, uint32_t classes=6, memory=None):
+        cdef c.iova_live_config config
+        cdef c.iova_span window
+        # RawDomain has made a domain of its own: the live one takes its place.
+        self.end()
+        memset(&config, 0, sizeof(config))
+        window.first = start * granule
+        window.last = <uint64_t>-1
+        config.windows = &window
+        config.window_count = 1
+        config.granule = granule
+        config.design = self.design.design
+        config.params = self.design.values if self.design.policy is None else NULL
+        config.classes = classes
+        config.cpus = possible
+        config.unchecked = True
+        config.allow_zero = start == 0
+        config.memory = &self.memory.table
+        status = c.live_open(&config, True, &self.live)
+        if status != c.IOVA_OK:
+            self.live = NULL
+            raise_status(status)
+        self.domain = self.live.domain
+        self.live.clock_stopped = True
+        self.memory.domains.add(<size_t>self.domain)
+        for cpu in range(possible if online is None else online, possible):
+            c.iova_cpu_offline(self.domain, cpu)
+
+    cdef void end(self) noexcept:
+        if self.live == NULL:
+            RawDomain.end(self)
+            return
+        for size_class, address in self.hands.values():
+            c.job_finish(<c.inner_domain *>self.domain, size_class, <c.magazine *><size_t>address)
+        self.hands.clear()
+        self.memory.domains.discard(<size_t>self.domain)
+        self.domain = NULL
+        c.live_destroy(self.live)
+        self.live = NULL
+
+    def make_caches(self):
+        pass  # a live domain has them from the start
+
+    def alloc(self, uint32_t cpu, uint64_t size, uint64_t limit, bint flush, uint64_t now=0):
+        cdef uint64_t top = limit + 1, address = 0, rounded = size
+        cdef unsigned shift
+        self.cached()
+        self.check_cpu(cpu)
+        shift = self.live.shift
+        if size <= <uint64_t>1 << (self.live.classes - 1):
+            while rounded & (rounded - 1):
+                rounded += rounded & -rounded
+        if (not flush or self.inner().tree.start == 0 or top > self.live.top or top < rounded
+                or size == 0 or size > self.live.top):
+            self.other_calls += 1
+            return RawDomain.alloc(self, cpu, size, limit, flush, now)
+        self.live_calls += 1
+        if not c.quick_alloc(self.live, cpu, size << shift, (top << shift) - 1, 0, &address):
+            c.live_alloc_in_full(self.live, cpu, size << shift, (top << shift) - 1, 0, &address)
+        return address >> shift
+
+    def free(self, uint32_t cpu, uint64_t pfn, uint64_t size, uint64_t now):
+        cdef unsigned shift
+        self.cached()
+        self.check_cpu(cpu)
+        shift = self.live.shift
+        self.live.stopped_at = now
+        if self.inner().tree.start == 0 or pfn >= self.live.top or size == 0 or size > self.live.top:
+            self.other_calls += 1
+            RawDomain.free(self, cpu, pfn, size, now)
+            return
+        self.live_calls += 1
+        if not c.quick_free(self.live, cpu, pfn << shift, size << shift):
+            c.live_free_in_full(self.live, cpu, pfn << shift, size << shift)
