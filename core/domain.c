@@ -152,7 +152,7 @@ enum iova_status alloc_counted(struct iova_domain *domain, uint64_t size, uint64
 	enum iova_status status = tree_alloc(&domain->tree, size, limit, align, result);
 	struct tree_counters *counters = &domain->tree_counters[counters_of(domain, size)];
 	counters->steps += domain->tree.steps;
-	counters->allocations += status == IOVA_OK;
+	count_up(&counters->allocations, status == IOVA_OK);
 	unlock(domain, IOVA_LOCK_TREE, 0, 0);
 	return status;
 }

@@ -20,7 +20,8 @@
 
 /* One CPU's cache of one class: one cache line, written by that CPU only. */
 struct cpu_cache {
-	struct magazine *loaded, *previous; /* NULL: none has been made */
+	/* NULL: none has been made. loaded is looked at without the lock, to see just that. */
+	struct magazine *loaded, *previous;
 	uint64_t hits_loaded, hits_previous, hits_depot;
 	uint64_t puts;
 	struct spin_lock lock; /* live domains */
@@ -128,6 +129,12 @@ static inline struct cpu_cache *cpu_cache_of(const struct iova_domain *domain, u
 	return &domain->caches[(size_t)cpu * domain->classes + size_class];
 }
 
+/* Under the CPU's lock, or with nobody else about. */
+static inline void set_loaded(struct cpu_cache *cache, struct magazine *magazine)
+{
+	__atomic_store_n(&cache->loaded, magazine, __ATOMIC_RELAXED);
+}
+
 static inline bool cpu_is_online(const struct iova_domain *domain, uint32_t cpu)
 {
 	return peek(&domain->online[cpu / 64]) >> (cpu % 64) & 1;
@@ -177,6 +184,8 @@ void count_failure(struct iova_domain *domain, uint64_t size);
 void job_arm_by_push(struct iova_domain *domain, uint32_t size_class, uint64_t now);
 /* Pop the magazine a reclaim empties next, if more than keep are there; else NULL. */
 struct magazine *job_take(struct iova_domain *domain, uint32_t size_class, uint64_t keep);
+/* Look for the next deadline anew; while a job runs it may stand at "never". */
+void job_find_earliest(struct iova_domain *domain);
 void job_finish(struct iova_domain *domain, uint32_t size_class, struct magazine *magazine);
 
 #endif

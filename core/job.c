@@ -162,7 +162,7 @@ uint64_t iova_next_deadline(const iova_domain *domain)
  * "Never" is written before the jobs are looked at: one that is armed meanwhile is seen
  * here, or lowers the new value.
  */
-static void find_earliest(struct iova_domain *domain)
+void job_find_earliest(struct iova_domain *domain)
 {
 	uint64_t due;
 	sync_exchange(&domain->earliest, IOVA_NEVER);
@@ -175,7 +175,7 @@ void iova_run_class(iova_domain *domain, uint32_t size_class, uint64_t now)
 	if (!domain->caches || size_class >= domain->classes)
 		return;
 	run(domain, size_class, now);
-	find_earliest(domain);
+	job_find_earliest(domain);
 }
 
 uint64_t iova_run_due(iova_domain *domain, uint64_t now)
@@ -187,7 +187,7 @@ uint64_t iova_run_due(iova_domain *domain, uint64_t now)
 			run(domain, k, due);
 			ran++;
 		}
-		find_earliest(domain);
+		job_find_earliest(domain);
 	}
 	return ran;
 }

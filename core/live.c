@@ -41,7 +41,10 @@ static uint32_t settle_cpu(struct iova_live *live, uint32_t cpu, uint32_t size_c
 void live_set_quick(struct iova_live *live)
 {
 	bool quick = !is_closed(live) && live->budget == 0 && !sync_load(&live->recorder);
-	sync_store(&live->quick_cpus, quick ? live->cpus : 0u);
+	sync_exchange(&live->quick_cpus, quick ? live->cpus : 0u);
+	/* Closed meanwhile: whichever of the two comes last finds it closed. */
+	if (is_closed(live))
+		sync_exchange(&live->quick_cpus, 0u);
 }
 
 void live_set_recorder(struct iova_live *live, const struct live_recorder *recorder)
@@ -54,11 +57,13 @@ void live_set_recorder(struct iova_live *live, const struct live_recorder *recor
 
 bool live_budget_take(struct iova_live *live)
 {
+	uint64_t taken = sync_load(&live->budgeted);
 	if (live->budget == 0)
 		return true;
-	if (sync_add(&live->budgeted, 1u) < live->budget)
-		return true;
-	sync_sub(&live->budgeted, 1u);
+	/* Never above the budget, not for a moment: another call may be refused by it. */
+	while (taken < live->budget)
+		if (sync_cas(&live->budgeted, &taken, taken + 1))
+			return true;
 	return false;
 }
 
@@ -128,7 +133,14 @@ static enum iova_status cut_in_spite_of_linux(struct iova_live *live, const stru
 {
 	if (wanted->align || live->linux_exact || wanted->order >= 63)
 		return IOVA_NO_SPACE;
-	return cut_aligned(live, wanted, wanted->order, range);
+	enum iova_status status = cut_aligned(live, wanted, wanted->order, range);
+	if (status == IOVA_OK) {
+		/* Else every such request would empty all caches first. */
+		lock_tree(live);
+		live->domain->tree.give_up = live->domain->tree.d32;
+		unlock_tree(live);
+	}
+	return status;
 }
 
 static enum iova_status take_from_tree(struct iova_live *live, const struct wanted *wanted,

@@ -86,6 +86,22 @@ static void let_go(struct mutex *mutex, bool in_child)
 		mutex_release(mutex);
 }
 
+/*
+ * The background thread of the parent may have been about to note what is due next, which
+ * nobody else would do again.
+ */
+static void note_what_is_due(struct iova_live *live)
+{
+	uint64_t earliest = IOVA_NEVER;
+	for (uint32_t k = 0; k < live->classes; k++) {
+		uint64_t due = iova_class_deadline(live->domain, k);
+		earliest = due < earliest ? due : earliest;
+	}
+	sync_store(&live->domain->earliest, earliest);
+	/* In the past: the next look finds out. */
+	sync_store(&live->flush_due, live->on_flush ? 0 : IOVA_NEVER);
+}
+
 void live_thaw(struct iova_live *live, bool in_child)
 {
 	struct iova_domain *domain = live->domain;
@@ -96,4 +112,6 @@ void live_thaw(struct iova_live *live, bool in_child)
 	for_each_used_cache(live, spin_release);
 	let_go(&live->first, in_child);
 	let_go(&domain->drain_lock, in_child);
+	if (in_child)
+		note_what_is_due(live);
 }

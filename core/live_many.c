@@ -99,9 +99,11 @@ static bool all_plausible(const struct iova_live *live, const uint64_t *addresse
 static uint64_t disown_some(struct iova_live *live, const uint64_t *addresses, uint64_t n,
 			    unsigned order)
 {
-	for (uint64_t i = 0; i < n; i++)
-		if (!quick_disown(live, addresses[i] >> live->shift, order))
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t pfn = addresses[i] >> live->shift;
+		if (pfn << live->shift != addresses[i] || !quick_disown(live, pfn, order))
 			return i;
+	}
 	return n;
 }
 

@@ -124,6 +124,19 @@ static uint64_t highest_of(const struct iova_range *windows, size_t count)
 
 /* ------------------------------------------------------------------------- the domain */
 
+/*
+ * Designs that give every CPU its magazines at once: the short path may enter any cache
+ * from now on, so all count as used, for whoever empties, counts or freezes them.
+ */
+static void mark_furnished_caches_used(struct iova_domain *domain)
+{
+	if (domain->mechanism.magazines_at_first_use)
+		return;
+	for (uint32_t cpu = 0; cpu < domain->cpus_possible; cpu++)
+		for (uint32_t k = 0; k < domain->classes; k++)
+			cpu_cache_of(domain, cpu, k)->used = 1;
+}
+
 static enum iova_status make_domain(struct iova_live *live,
 				    const struct iova_live_config *config, uint64_t start)
 {
@@ -144,7 +157,10 @@ static enum iova_status make_domain(struct iova_live *live,
 	if (status != IOVA_OK)
 		return status;
 	live->domain->drain_batch = LIVE_DRAIN_BATCH;
-	return iova_make_caches(live->domain);
+	status = iova_make_caches(live->domain);
+	if (status == IOVA_OK)
+		mark_furnished_caches_used(live->domain);
+	return status;
 }
 
 static enum iova_status furnish(struct iova_live *live, const struct iova_live_config *config,
@@ -220,10 +236,11 @@ uint64_t live_next_due(const struct iova_live *live)
 void live_run_due(struct iova_live *live, uint64_t now)
 {
 	/* Not as often as was missed, if this comes late: each class once, at this time. */
-	for (uint32_t k = 0; k < live->classes; k++)
+	for (uint32_t k = 0; k < live->classes && !is_closed(live); k++)
 		if (iova_class_deadline(live->domain, k) <= now)
 			iova_run_class(live->domain, k, now);
-	live_flush_old(live, now);
+	if (!is_closed(live))
+		live_flush_old(live, now);
 }
 
 static uint64_t member_due(struct reclaimer_member *member)
@@ -308,7 +325,7 @@ enum iova_status iova_live_open(const struct iova_live_config *config, iova_live
 
 void iova_live_close(iova_live *live)
 {
-	sync_store(&live->closed, true);
+	sync_exchange(&live->closed, true);
 	live_set_quick(live);
 }
 

@@ -157,7 +157,8 @@ static struct {
 	struct reclaimer_member *running;
 	uint64_t wake_at; /* atomic: when the thread looks again of itself; IOVA_NEVER: on a call */
 	pthread_t thread;
-	bool started, stopping, ready;
+	/* abandoned: nobody waits for its end; it says itself that it can be started again. */
+	bool started, stopping, abandoned, ready;
 } reclaimer = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake_at = IOVA_NEVER };
 
 static void init_condition(void)
@@ -219,6 +220,12 @@ static void sleep_until(uint64_t due)
 		pthread_cond_timedwait(&reclaimer.changed, &reclaimer.lock, &until);
 }
 
+static void note_thread_ended(void)
+{
+	reclaimer.started = reclaimer.stopping = reclaimer.abandoned = false;
+	sync_exchange(&reclaimer.wake_at, IOVA_NEVER);
+}
+
 static void *reclaim_for_ever(void *unused)
 {
 	uint64_t due, again;
@@ -238,6 +245,8 @@ static void *reclaim_for_ever(void *unused)
 		if (again >= due)
 			sleep_until(due);
 	}
+	if (reclaimer.abandoned)
+		note_thread_ended();
 	unlock_registry();
 	return NULL;
 }
@@ -266,26 +275,33 @@ void reclaimer_wake(uint64_t due)
 	unlock_registry();
 }
 
-bool reclaimer_stop(uint64_t timeout_ns)
+/* The registry is locked. Whether the thread runs no member any more. */
+static bool wait_until_idle(uint64_t timeout_ns)
 {
 	uint64_t deadline = platform_now() + timeout_ns;
 	struct timespec until = timespec_of(deadline);
+	while (reclaimer.running && platform_now() < deadline)
+		pthread_cond_timedwait(&reclaimer.changed, &reclaimer.lock, &until);
+	return !reclaimer.running;
+}
+
+bool reclaimer_stop(uint64_t timeout_ns)
+{
 	lock_registry();
-	bool stopped = true;
-	if (reclaimer.started && !reclaimer.stopping) {
+	bool is_first = reclaimer.started && !reclaimer.stopping;
+	if (is_first) {
 		reclaimer.stopping = true;
 		pthread_cond_broadcast(&reclaimer.changed);
-		while (reclaimer.running && platform_now() < deadline)
-			pthread_cond_timedwait(&reclaimer.changed, &reclaimer.lock, &until);
-		stopped = reclaimer.running == NULL;
+	}
+	bool stopped = !reclaimer.started || wait_until_idle(timeout_ns);
+	if (is_first && stopped) {
 		unlock_registry();
-		if (stopped)
-			pthread_join(reclaimer.thread, NULL);
-		else
-			pthread_detach(reclaimer.thread);
+		pthread_join(reclaimer.thread, NULL);
 		lock_registry();
-		reclaimer.started = reclaimer.stopping = false;
-		sync_exchange(&reclaimer.wake_at, IOVA_NEVER);
+		note_thread_ended();
+	} else if (is_first) {
+		reclaimer.abandoned = true;
+		pthread_detach(reclaimer.thread);
 	}
 	unlock_registry();
 	return stopped;
@@ -317,9 +333,8 @@ static void after_fork_in_child(void)
 	after_fork(true);
 	/* Its thread was left behind. */
 	init_condition();
-	reclaimer.started = reclaimer.stopping = false;
+	note_thread_ended();
 	reclaimer.running = NULL;
-	sync_exchange(&reclaimer.wake_at, IOVA_NEVER);
 	unlock_registry();
 }
 

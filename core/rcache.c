@@ -145,7 +145,7 @@ static struct magazine *pop_for_cpu(struct iova_domain *domain, uint32_t cpu, ui
 static void swap_magazines(struct cpu_cache *cache)
 {
 	struct magazine *loaded = cache->loaded;
-	cache->loaded = cache->previous;
+	set_loaded(cache, cache->previous);
 	cache->previous = loaded;
 }
 
@@ -165,7 +165,7 @@ static bool get_from_others(struct iova_domain *domain, uint32_t cpu, uint32_t s
 	if (!full)
 		return false;
 	magazine_delete(domain, size_class, cache->loaded);
-	cache->loaded = full;
+	set_loaded(cache, full);
 	taken = magazine_take(full, cap, pfn);
 	cache->hits_depot += taken;
 	return taken;
@@ -219,7 +219,7 @@ static struct magazine *load_new(struct iova_domain *domain, uint32_t cpu, uint3
 		cache->previous = cache->loaded;
 	else if (cache->loaded)
 		surplus = push_full(domain, cpu, size_class, cache->loaded, now);
-	cache->loaded = fresh;
+	set_loaded(cache, fresh);
 	return surplus;
 }
 
@@ -373,7 +373,7 @@ void rcache_trim_cpu(struct iova_domain *domain, uint32_t size_class, uint32_t c
 	begin_drain(domain);
 	lock(domain, IOVA_LOCK_CPU, cpu, size_class);
 	struct magazine *loaded = cache->loaded, *previous = cache->previous;
-	sync_store(&cache->loaded, NULL);
+	set_loaded(cache, NULL);
 	cache->previous = NULL;
 	unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
 	give_back(domain, size_class, loaded);
