@@ -41,10 +41,10 @@ static uint32_t settle_cpu(struct iova_live *live, uint32_t cpu, uint32_t size_c
 void live_set_quick(struct iova_live *live)
 {
 	bool quick = !is_closed(live) && live->budget == 0 && !sync_load(&live->recorder);
-	sync_exchange(&live->quick_cpus, quick ? live->cpus : 0u);
+	sync_exchange(&live->quick_frames, quick ? UINT64_C(1) << (live->classes - 1) : 0);
 	/* Closed meanwhile: whichever of the two comes last finds it closed. */
 	if (is_closed(live))
-		sync_exchange(&live->quick_cpus, 0u);
+		sync_exchange(&live->quick_frames, UINT64_C(0));
 }
 
 void live_set_recorder(struct iova_live *live, const struct live_recorder *recorder)
@@ -362,19 +362,71 @@ enum iova_status live_free_in_full(struct iova_live *live, uint32_t cpu, uint64_
 
 /* ----------------------------------------------------------------- the public calls */
 
+/*
+ * The way that most calls take must not pay for the others: they are functions of the same
+ * arguments, jumped to at the end, so that nothing is saved on their behalf.
+ */
+#define APART __attribute__((noinline))
+
+APART static enum iova_status alloc_slowly(struct iova_live *live, uint64_t size, uint64_t limit,
+					   uint64_t align, uint64_t *address)
+{
+	return live_alloc_in_full(live, UINT32_MAX, size, limit, align, address);
+}
+
+APART static enum iova_status alloc_checked(struct iova_live *live, uint64_t size, uint64_t limit,
+					    uint64_t align, uint64_t *address)
+{
+	if (likely(quick_alloc_checked(live, platform_cpu_quick(), size, limit, align, address)))
+		return IOVA_OK;
+	return alloc_slowly(live, size, limit, align, address);
+}
+
 enum iova_status iova_live_alloc(iova_live *live, uint64_t size, uint64_t limit, uint64_t align,
 				 uint64_t *address)
 {
-	if (likely(quick_alloc(live, platform_cpu_quick(), size, limit, align, address)))
+	if (live->checked)
+		return alloc_checked(live, size, limit, align, address);
+	if (likely(quick_alloc_unchecked(live, platform_cpu_quick(), size, limit, align,
+					 address)))
 		return IOVA_OK;
-	return live_alloc_in_full(live, UINT32_MAX, size, limit, align, address);
+	return alloc_slowly(live, size, limit, align, address);
+}
+
+APART static enum iova_status free_slowly(struct iova_live *live, uint64_t address, uint64_t size)
+{
+	return live_free_in_full(live, UINT32_MAX, address, size);
+}
+
+/* The cache had no room for a range that is nobody's any more. */
+APART static enum iova_status free_owned(struct iova_live *live, uint64_t address, uint64_t size)
+{
+	unsigned order = quick_order(live, size);
+	live_put_back(live, UINT32_MAX, address >> live->shift, UINT64_C(1) << order, order);
+	return IOVA_OK;
+}
+
+APART static enum iova_status free_checked(struct iova_live *live, uint64_t address,
+					   uint64_t size)
+{
+	uint32_t cpu = platform_cpu_quick();
+	if (unlikely(!quick_disown_checked(live, cpu, address, size)))
+		return free_slowly(live, address, size);
+	if (unlikely(!quick_put_on(live, cpu, address, size)))
+		return free_owned(live, address, size);
+	return IOVA_OK;
 }
 
 enum iova_status iova_live_free(iova_live *live, uint64_t address, uint64_t size)
 {
-	if (likely(quick_free(live, platform_cpu_quick(), address, size)))
-		return IOVA_OK;
-	return live_free_in_full(live, UINT32_MAX, address, size);
+	uint32_t cpu = platform_cpu_quick();
+	if (live->checked)
+		return free_checked(live, address, size);
+	if (unlikely(!quick_believe(live, cpu, address, size)))
+		return free_slowly(live, address, size);
+	if (unlikely(!quick_put_on(live, cpu, address, size)))
+		return free_owned(live, address, size);
+	return IOVA_OK;
 }
 
 enum iova_status iova_live_flush_caches(iova_live *live)

@@ -10,7 +10,7 @@
  * the top of the loaded magazine can not serve, and every request that is out of the
  * ordinary (a budget, an alignment of its own, a fixed address, a recorder), takes the full
  * path in live.c. Closing a domain, recording and budgets switch the short path off by a
- * CPU count of zero, so that they cost it nothing.
+ * longest size of zero frames, so that they cost it nothing.
  *
  * Locks, in the order in which they are taken:
  *   drain    ranges are in somebody's hand between the caches and the tree
@@ -86,21 +86,24 @@ struct live_recorder {
 };
 
 struct iova_live {
-	/* What the short path reads; it never changes but for quick_cpus. */
-	uint32_t quick_cpus; /* atomic: CPUs below this may take the short path */
-	uint32_t classes;
-	unsigned shift;	     /* log2 of the granule */
-	bool checked;
+	/* What the short path reads: one cache line. It never changes but for quick_frames. */
+	uint64_t quick_frames; /* atomic: up to so many may take the short path; 0: none */
 	struct cpu_cache *caches;
-	uint64_t top;	     /* one above the highest frame of the windows */
-	uint64_t last;	     /* highest address of the windows */
+	uint64_t stride; /* bytes of one CPU's caches */
+	uint64_t mask;	 /* granule - 1 */
+	uint64_t last;	 /* highest address of the windows */
+	uint64_t top;	 /* one above their highest frame */
+	uint32_t cpus;
+	uint32_t classes;
+	uint8_t shift; /* log2 of the granule */
+	bool checked;
+	bool has_fixed; /* atomic: an unchecked domain keeps marks of fixed ranges */
+
 	struct iova_domain *domain;
 	struct range_map marks;
 
 	/* The rest. */
-	bool closed;	     /* atomic */
-	bool has_fixed;	     /* atomic: an unchecked domain keeps marks of fixed ranges */
-	uint32_t cpus;
+	bool closed; /* atomic */
 	uint64_t budget, budgeted; /* budgeted is atomic */
 	uint64_t flushes;	   /* atomic */
 	bool (*on_flush)(void *context);
@@ -129,8 +132,7 @@ static inline uint64_t live_now(const struct iova_live *live)
 /* Frames of `size` bytes; 0 for 0. */
 static inline uint64_t pages_of(const struct iova_live *live, uint64_t size)
 {
-	uint64_t mask = (UINT64_C(1) << live->shift) - 1;
-	return (size >> live->shift) + ((size & mask) != 0);
+	return (size >> live->shift) + ((size & live->mask) != 0);
 }
 
 static inline uint64_t began_now(const struct iova_live *live)
@@ -162,10 +164,9 @@ static inline bool is_closed(const struct iova_live *live)
 /* Frames that lie wholly at or below an address, within the windows. */
 static inline uint64_t top_of(const struct iova_live *live, uint64_t limit)
 {
-	uint64_t mask = (UINT64_C(1) << live->shift) - 1;
 	if (likely(limit >= live->last))
 		return live->top;
-	return (limit >> live->shift) + ((limit & mask) == mask);
+	return (limit >> live->shift) + ((limit & live->mask) == live->mask);
 }
 
 /* ----------------------------------------------------------------------- live_open.c */

@@ -8,16 +8,24 @@
 
 #include "live.h"
 
-/* Size class of `size` bytes; beyond all classes for 0. Bits of the number of the last frame. */
+/* Size class of `size` bytes, size >= 1: bits of the number of its last frame. */
 static inline unsigned quick_order(const struct iova_live *live, uint64_t size)
 {
-	return 63u - (unsigned)__builtin_clzll(((size - 1) >> live->shift) << 1 | 1);
+	return 63u - (unsigned)__builtin_clzll((size - 1) >> live->shift << 1 | 1);
+}
+
+/* Whether a size may take the short path on that CPU. No size of 0 may. */
+static inline bool is_quick(const struct iova_live *live, uint32_t cpu, uint64_t size)
+{
+	return likely((size - 1) >> live->shift < sync_load(&live->quick_frames) &&
+		      cpu < live->cpus);
 }
 
 static inline struct cpu_cache *quick_cache(const struct iova_live *live, uint32_t cpu,
 					    unsigned order)
 {
-	return &live->caches[(size_t)cpu * live->classes + order];
+	char *first = (char *)live->caches + cpu * live->stride;
+	return (struct cpu_cache *)(void *)first + order;
 }
 
 /* The top of a CPU's loaded magazine, if it is at most cap and nobody is in the cache; else 0. */
@@ -45,6 +53,8 @@ static inline bool quick_put(struct cpu_cache *cache, uint64_t pfn)
 	return room;
 }
 
+/* ----------------------------------------------------------------------- allocation */
+
 /* A range that a cache held has a mark already. */
 static inline void mark_live(struct iova_live *live, uint64_t pfn, unsigned size_class)
 {
@@ -53,46 +63,106 @@ static inline void mark_live(struct iova_live *live, uint64_t pfn, unsigned size
 	sync_store(mark, (uint8_t)(MARK_LIVE | size_class));
 }
 
-/* False: the full path must see to it, and nothing has changed. */
-static inline bool quick_alloc(struct iova_live *live, uint32_t cpu, uint64_t size, uint64_t limit,
-			       uint64_t align, uint64_t *address)
+/* Highest acceptable frame of a cached range; UINT64_MAX: any; false: there is none. */
+static inline bool quick_cap(const struct iova_live *live, uint64_t limit, unsigned order,
+			     uint64_t *cap)
 {
-	unsigned order = quick_order(live, size);
-	uint64_t top = top_of(live, limit), rounded = UINT64_C(1) << (order & 63);
-	if (unlikely(order >= live->classes || cpu >= sync_load(&live->quick_cpus) || align ||
-		     top < rounded))
+	*cap = UINT64_MAX;
+	if (likely(limit >= live->last))
+		return true;
+	uint64_t top = top_of(live, limit), pages = UINT64_C(1) << order;
+	*cap = top - pages;
+	return top >= pages;
+}
+
+/* False: the full path must see to it, and nothing has changed. */
+static inline bool quick_alloc_unchecked(struct iova_live *live, uint32_t cpu, uint64_t size,
+					 uint64_t limit, uint64_t align, uint64_t *address)
+{
+	uint64_t cap;
+	if (unlikely(!is_quick(live, cpu, size) || align))
 		return false;
-	uint64_t pfn = quick_take(quick_cache(live, cpu, order), top - rounded);
+	unsigned order = quick_order(live, size);
+	if (unlikely(!quick_cap(live, limit, order, &cap)))
+		return false;
+	uint64_t pfn = quick_take(quick_cache(live, cpu, order), cap);
 	if (unlikely(!pfn))
 		return false;
-	if (live->checked)
-		mark_live(live, pfn, order);
 	*address = pfn << live->shift;
 	return true;
 }
 
-/* Take a live range of a class away from its owner; false: it is not one, see the full path. */
-static inline bool quick_disown(struct iova_live *live, uint64_t pfn, unsigned order)
+static inline bool quick_alloc_checked(struct iova_live *live, uint32_t cpu, uint64_t size,
+				       uint64_t limit, uint64_t align, uint64_t *address)
 {
-	if (!live->checked && likely(!sync_load(&live->has_fixed)))
-		return true;
+	uint64_t taken;
+	if (unlikely(!quick_alloc_unchecked(live, cpu, size, limit, align, &taken)))
+		return false;
+	mark_live(live, taken >> live->shift, quick_order(live, size));
+	*address = taken;
+	return true;
+}
+
+static inline bool quick_alloc(struct iova_live *live, uint32_t cpu, uint64_t size, uint64_t limit,
+			       uint64_t align, uint64_t *address)
+{
+	if (live->checked)
+		return quick_alloc_checked(live, cpu, size, limit, align, address);
+	return quick_alloc_unchecked(live, cpu, size, limit, align, address);
+}
+
+/* ----------------------------------------------------------------------------- free */
+
+/* Whether the range at pfn is of that class, and not one that caches can not hold. */
+static inline bool quick_believe_mark(struct iova_live *live, uint64_t pfn)
+{
+	uint8_t *mark = map_find(&live->marks, pfn);
+	return !mark || sync_load(mark) != (MARK_LIVE | MARK_EXACT);
+}
+
+/* An unchecked domain: whether the range can go to a cache. */
+static inline bool quick_believe(struct iova_live *live, uint32_t cpu, uint64_t address,
+				 uint64_t size)
+{
+	return likely(is_quick(live, cpu, size) && !(address & live->mask) &&
+		      (likely(!sync_load(&live->has_fixed)) ||
+		       quick_believe_mark(live, address >> live->shift)));
+}
+
+/* Take a live range of a class away from its owner; false: it is not one. */
+static inline bool quick_disown_mark(struct iova_live *live, uint64_t pfn, unsigned order)
+{
 	uint8_t *mark = map_find(&live->marks, pfn), owned = (uint8_t)(MARK_LIVE | order);
-	if (!live->checked)
-		return !mark || sync_load(mark) != (MARK_LIVE | MARK_EXACT);
 	return likely(mark && sync_cas(mark, &owned, (uint8_t)MARK_FREE));
 }
 
-/* The same. */
+/* A checked domain: take the range away from its owner; false: see the full path. */
+static inline bool quick_disown_checked(struct iova_live *live, uint32_t cpu, uint64_t address,
+					uint64_t size)
+{
+	return likely(is_quick(live, cpu, size) && !(address & live->mask) &&
+		      quick_disown_mark(live, address >> live->shift, quick_order(live, size)));
+}
+
+/* Put a range that has left its owner into the CPU's cache; false: no room. */
+static inline bool quick_put_on(struct iova_live *live, uint32_t cpu, uint64_t address,
+				uint64_t size)
+{
+	return quick_put(quick_cache(live, cpu, quick_order(live, size)),
+			 address >> live->shift);
+}
+
+/* False: the full path must see to it, and nothing has changed. */
 static inline bool quick_free(struct iova_live *live, uint32_t cpu, uint64_t address,
 			      uint64_t size)
 {
-	unsigned order = quick_order(live, size);
-	uint64_t pfn = address >> live->shift;
-	if (unlikely(order >= live->classes || cpu >= sync_load(&live->quick_cpus) ||
-		     pfn << live->shift != address || !quick_disown(live, pfn, order)))
+	if (live->checked ? !quick_disown_checked(live, cpu, address, size) :
+			    !quick_believe(live, cpu, address, size))
 		return false;
-	if (unlikely(!quick_put(quick_cache(live, cpu, order), pfn)))
-		live_put_back(live, cpu, pfn, UINT64_C(1) << order, order);
+	if (unlikely(!quick_put_on(live, cpu, address, size))) {
+		unsigned order = quick_order(live, size);
+		live_put_back(live, cpu, address >> live->shift, UINT64_C(1) << order, order);
+	}
 	return true;
 }
 

@@ -45,10 +45,10 @@ static uint64_t take_some(struct iova_live *live, uint32_t cpu, unsigned order, 
 }
 
 /* All of a magazine may be handed out: the size is cached, and no limit is below the windows. */
-static bool can_take_some(const struct iova_live *live, uint32_t cpu, unsigned order,
+static bool can_take_some(const struct iova_live *live, uint32_t cpu, uint64_t size,
 			  uint64_t limit)
 {
-	return order < live->classes && limit >= live->last && cpu < sync_load(&live->quick_cpus);
+	return is_quick(live, cpu, size) && limit >= live->last;
 }
 
 static void give_all_back(struct iova_live *live, const uint64_t *addresses, size_t n,
@@ -66,7 +66,7 @@ enum iova_status iova_live_alloc_many(iova_live *live, size_t n, uint64_t size, 
 		return IOVA_CLOSED;
 	for (size_t done = 0; done < n;) {
 		uint32_t cpu = platform_cpu_quick();
-		if (can_take_some(live, cpu, order, limit))
+		if (can_take_some(live, cpu, size, limit))
 			done += take_some(live, cpu, order, n - done, addresses + done);
 		if (done == n)
 			break;
@@ -86,8 +86,7 @@ enum iova_status iova_live_alloc_many(iova_live *live, size_t n, uint64_t size, 
 /* How many of the first n addresses lie in the windows at whole granules: all, or none known. */
 static bool all_plausible(const struct iova_live *live, const uint64_t *addresses, uint64_t n)
 {
-	uint64_t mask = (UINT64_C(1) << live->shift) - 1;
-	uint64_t odd = 0, above = 0;
+	uint64_t mask = live->mask, odd = 0, above = 0;
 	for (uint64_t i = 0; i < n; i++) {
 		odd |= addresses[i] & mask;
 		above |= (uint64_t)(addresses[i] > live->last);
@@ -101,7 +100,10 @@ static uint64_t disown_some(struct iova_live *live, const uint64_t *addresses, u
 {
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t pfn = addresses[i] >> live->shift;
-		if (pfn << live->shift != addresses[i] || !quick_disown(live, pfn, order))
+		if (addresses[i] & live->mask)
+			return i;
+		if (live->checked ? !quick_disown_mark(live, pfn, order) :
+				    !quick_believe_mark(live, pfn))
 			return i;
 	}
 	return n;
@@ -146,7 +148,7 @@ enum iova_status iova_live_free_many(iova_live *live, size_t n, const uint64_t *
 		return IOVA_CLOSED;
 	for (size_t done = 0; done < n;) {
 		uint32_t cpu = platform_cpu_quick();
-		if (order < live->classes && cpu < sync_load(&live->quick_cpus))
+		if (is_quick(live, cpu, size))
 			done += put_some(live, cpu, order, addresses + done, n - done);
 		if (done == n)
 			break;

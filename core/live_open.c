@@ -54,7 +54,7 @@ static void set_up_memory(struct iova_live *live, const struct iova_memory *lend
 static bool frames_inside(const struct iova_live *live, struct iova_span span,
 			  struct iova_range *frames)
 {
-	uint64_t mask = (UINT64_C(1) << live->shift) - 1;
+	uint64_t mask = live->mask;
 	frames->lo = (span.first >> live->shift) + ((span.first & mask) != 0);
 	uint64_t top = (span.last >> live->shift) + ((span.last & mask) == mask);
 	frames->hi = top - 1;
@@ -288,9 +288,11 @@ enum iova_status live_open(const struct iova_live_config *config, bool linux_exa
 		return IOVA_NO_MEMORY;
 	memset(live, 0, sizeof(*live));
 	set_up_memory(live, lender);
-	live->shift = order_of(config->granule ? config->granule : 4096);
+	live->shift = (uint8_t)order_of(config->granule ? config->granule : 4096);
+	live->mask = (UINT64_C(1) << live->shift) - 1;
 	live->classes = config->classes ? config->classes : IOVA_DEFAULT_CLASSES;
 	live->cpus = config->cpus ? config->cpus : platform_cpus();
+	live->stride = live->classes * sizeof(struct cpu_cache);
 	live->checked = !config->unchecked;
 	live->budget = config->budget;
 	live->on_flush = config->on_flush;

@@ -203,8 +203,8 @@ enum iova_status iova_live_alloc_at(iova_live *live, uint64_t address, uint64_t 
 
 static struct iova_span span_of(const struct iova_live *live, struct iova_range range)
 {
-	uint64_t mask = (UINT64_C(1) << live->shift) - 1;
-	return (struct iova_span){ range.lo << live->shift, range.hi << live->shift | mask };
+	return (struct iova_span){ range.lo << live->shift,
+				   range.hi << live->shift | live->mask };
 }
 
 static enum iova_place place_of(struct iova_live *live, struct iova_range range)

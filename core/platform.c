@@ -72,6 +72,27 @@ uint32_t platform_cpus(void)
 	return cpus < 1 ? 1 : cpus > IOVA_MAX_CPUS ? IOVA_MAX_CPUS : (uint32_t)cpus;
 }
 
+#if defined(__x86_64__) && defined(__linux__)
+/* glibc's: where in a thread's block the kernel keeps its rseq area; 0 bytes: it does not. */
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned int __rseq_size __attribute__((weak));
+
+#define OFFSET_OF_CPU_ID 4
+
+/*
+ * A variable of our own costs no load of an address. Where there is no rseq area it
+ * leads to the first word of the thread's block, an address: hardly ever a CPU's number,
+ * and if it is, it only says which cache is used.
+ */
+ptrdiff_t platform_cpu_offset;
+
+__attribute__((constructor)) static void find_cpu_number(void)
+{
+	if (&__rseq_offset && &__rseq_size && __rseq_size)
+		platform_cpu_offset = __rseq_offset + OFFSET_OF_CPU_ID;
+}
+#endif
+
 uint32_t platform_cpu(void)
 {
 	int cpu = sched_getcpu();

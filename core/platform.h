@@ -18,21 +18,20 @@ uint64_t platform_now(void);
 void platform_pause(unsigned round);
 
 #if defined(__x86_64__) && defined(__linux__) && !defined(IOVA_EXPLORE)
-/* glibc's, from 2.35 on: where in a thread's block the kernel keeps its rseq area. */
-extern const ptrdiff_t __rseq_offset __attribute__((weak));
+/* Where a number of this thread's CPU stands, from the thread pointer. Set at load. */
+extern ptrdiff_t platform_cpu_offset __attribute__((visibility("hidden")));
 
 /*
  * The kernel's number of the CPU this thread runs on, kept up to date by the kernel (the
- * cpu_id of struct rseq): two loads. Above any CPU's number where this thread has none
- * (a tunable or Valgrind prevents it, or an older C library).
+ * cpu_id of struct rseq, which glibc registers from 2.35 on): two loads. Above any CPU's
+ * number where this thread has none: a tunable or Valgrind prevents it, or an older C
+ * library.
  */
 static inline uint32_t platform_cpu_quick(void)
 {
-	const char *thread;
-	if (unlikely(!&__rseq_offset))
-		return UINT32_MAX;
-	__asm__("mov %%fs:0, %0" : "=r"(thread));
-	return *(const volatile uint32_t *)(const volatile void *)(thread + __rseq_offset + 4);
+	uint32_t cpu;
+	__asm__ volatile("movl %%fs:(%1), %0" : "=r"(cpu) : "r"(platform_cpu_offset));
+	return cpu;
 }
 #else
 static inline uint32_t platform_cpu_quick(void)

@@ -40,15 +40,26 @@ void map_fini(struct range_map *map);
  */
 uint8_t *map_make(struct range_map *map, uint64_t pfn);
 
+/* The node below, one level down on the way to pfn; NULL: none was made. */
+static inline void *map_below(void *node, uint64_t pfn, unsigned shift)
+{
+	return likely(node) ? sync_load(&((void **)node)[pfn >> shift & (MAP_FANOUT - 1)]) : NULL;
+}
+
 /* The byte of pfn; NULL: none was made, or pfn is above the last. */
 static inline uint8_t *map_find(struct range_map *map, uint64_t pfn)
 {
-	if (__builtin_expect(pfn > map->last, 0))
+	if (unlikely(pfn > map->last))
 		return NULL;
 	void *node = sync_load(&map->root);
-	for (unsigned shift = (map->levels - 1) * MAP_BITS; node && shift; shift -= MAP_BITS)
-		node = sync_load(&((void **)node)[pfn >> shift & (MAP_FANOUT - 1)]);
-	return node ? (uint8_t *)node + (pfn & (MAP_FANOUT - 1)) : NULL;
+	if (likely(map->levels == 3)) { /* 48-bit addresses in 4 KiB pages */
+		node = map_below(node, pfn, 2 * MAP_BITS);
+		node = map_below(node, pfn, MAP_BITS);
+	} else {
+		for (unsigned shift = (map->levels - 1) * MAP_BITS; shift; shift -= MAP_BITS)
+			node = map_below(node, pfn, shift);
+	}
+	return likely(node) ? (uint8_t *)node + (pfn & (MAP_FANOUT - 1)) : NULL;
 }
 
 #endif

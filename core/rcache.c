@@ -68,6 +68,8 @@ void magazine_drain(struct iova_domain *domain, uint32_t size_class, struct maga
 		return;
 	uint64_t batch = domain->drain_batch ? domain->drain_batch : IOVA_MAGAZINE_CAPACITY;
 	uint64_t i = 0;
+	if (domain->drain_batch && magazine->count == 0)
+		return;
 	do {
 		uint64_t left = magazine->count - i;
 		uint64_t n = left < batch ? left : batch;

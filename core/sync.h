@@ -70,8 +70,7 @@ struct spin_lock {
 
 static inline bool spin_try(struct spin_lock *lock)
 {
-	uint32_t free = 0;
-	return sync_cas(&lock->held, &free, 1u);
+	return sync_exchange(&lock->held, 1u) == 0;
 }
 
 static inline void spin_release(struct spin_lock *lock)

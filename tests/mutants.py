@@ -46,20 +46,20 @@ DISCUSSED = (
         "rcache.c",
         "test_teardown",
         """\
-		while ((magazine = depot_pop(&domain->rcache[k].depot)) != NULL) {
-			magazine_drain(domain, k, magazine);
-			magazine_delete(domain, k, magazine);
-		}
+	while ((magazine = depot_pop(&domain->rcache[size_class].depot)) != NULL) {
+		magazine_drain(domain, size_class, magazine);
+		magazine_delete(domain, size_class, magazine);
+	}
 """,
         """\
-		struct depot *depot = &domain->rcache[k].depot;
+		struct depot *depot = &domain->rcache[size_class].depot;
 		do {
 			magazine = depot->head;
 			depot->head = magazine->next;
 			magazine->count = IOVA_MAGAZINE_CAPACITY;
 			depot->length--;
-			magazine_drain(domain, k, magazine);
-			magazine_delete(domain, k, magazine);
+			magazine_drain(domain, size_class, magazine);
+			magazine_delete(domain, size_class, magazine);
 		} while (depot->head);
 """,
     ),
@@ -334,8 +334,8 @@ magazine_take_top(
         "the empty magazine is not freed when one is taken from the depot",
         "rcache.c",
         "test_rcache",
-        "\tmagazine_delete(domain, size_class, cache->loaded);\n\tcache->loaded = full;\n",
-        "\tcache->loaded = full;\n",
+        "\tmagazine_delete(domain, size_class, cache->loaded);\n\tset_loaded(cache, full);\n",
+        "\tset_loaded(cache, full);\n",
     ),
     Mutant(
         "caches that can not be made stay half made",
@@ -348,8 +348,8 @@ magazine_take_top(
         "a new magazine's count is taken as it comes from the allocator",
         "rcache.c",
         "test_rcache",
-        "\tmagazine->count = 0;\n\tdomain->rcache[size_class].magazines_allocated++;\n",
-        "\tdomain->rcache[size_class].magazines_allocated++;\n",
+        "\tmagazine->count = 0;\n\tcount_shared(",
+        "\tcount_shared(",
     ),
     Mutant(
         "a free that could not be cached is dropped",
@@ -373,8 +373,8 @@ magazine_take_top(
         "a CPU goes offline with its ranges",
         "domain.c",
         "test_rcache",
-        "\tif (domain->caches)\n\t\trcache_drain_cpu(domain, cpu);\n",
-        "",
+        "\t\trcache_drain_cpu(domain, cpu);\n\t\tend_drain(domain);\n\t}\n\treturn online;",
+        "\t\tend_drain(domain);\n\t}\n\treturn online;",
     ),
     Mutant(
         "a partial magazine that is trimmed goes to the depot",
@@ -397,8 +397,8 @@ JOBS = (
         "a push moves the time of an armed job",
         "job.c",
         "test_jobs",
-        "\t\trcache->found_armed++;\n\t\treturn;\n",
-        "\t\trcache->found_armed++;\n",
+        "sync_load(&job->due) != IOVA_NEVER || !sync_cas(&job->due, &never, due)",
+        "!sync_cas(&job->due, &never, due) && !sync_cas(&job->due, &never, due)",
     ),
     Mutant(
         "the depot shrinks below the number of CPUs online",
@@ -425,15 +425,15 @@ JOBS = (
         "jobs due at once run in the order of their classes",
         "job.c",
         "test_jobs",
-        "a->due == b->due && a->order < b->order",
-        "a->due == b->due && a->order < b->order * 0",
+        "peek(&domain->rcache[k].job.order) > peek(&domain->rcache[next].job.order)",
+        "k > next",
     ),
     Mutant(
         "a late run counts its next wait from now",
         "job.c",
         "test_jobs",
-        "\t\trun(domain, k, domain->rcache[k].job.due);\n",
-        "\t\trun(domain, k, now);\n",
+        "\t\t\trun(domain, k, due);\n",
+        "\t\t\trun(domain, k, now);\n",
     ),
 )
 
@@ -443,11 +443,14 @@ LOCKS = (
         "rcache.c",
         "test_locks",
         """\
-	unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
+	if (!domain->drain_batch)
+		unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
 	if (surplus) {
 		magazine_drain(domain, size_class, surplus);
 		magazine_delete(domain, size_class, surplus);
 	}
+	if (domain->drain_batch)
+		unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
 """,
         """\
 	if (surplus) {

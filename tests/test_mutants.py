@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from mutants import DISCUSSED, MUTANTS, Mutant
+from mutants import DISCUSSED, Mutant
+from mutants import MUTANTS as CORE_MUTANTS
+from mutants_live import LIVE_MUTANTS
 
+MUTANTS = (*CORE_MUTANTS, *LIVE_MUTANTS)
 PROJECT = Path(__file__).resolve().parent.parent
 COMPILER = "cc"
 FLAGS = ("-std=c17", "-O1", "-w")

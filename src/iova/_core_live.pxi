@@ -2,15 +2,14 @@
 
 from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE,
                              PyBuffer_Release, PyObject_GetBuffer)
-from cpython.exc cimport PyErr_Clear, PyErr_Occurred
 from cpython.ref cimport Py_INCREF
 from libc.stdlib cimport free as c_free, malloc as c_malloc
 
 import operator
 
 cdef extern from "Python.h":
-    # No exception clause: u64() looks for itself, and only where there may be one.
-    unsigned long long PyLong_AsUnsignedLongLong(object) noexcept
+    # Of the ways to read an int the fastest; it raises nothing for a real one.
+    long long PyLong_AsLongLongAndOverflow(object, int *overflow) noexcept
     bint PyLong_CheckExact(object)
 
 STATUS_NAMES = {
@@ -43,12 +42,12 @@ cdef uint64_t checked_u64(object number, str what) except? 0xffffffffffffffff:
 
 # The short way costs a few nanoseconds; the other one tells what is wrong.
 cdef inline uint64_t u64(object number, str what) except? 0xffffffffffffffff:
-    cdef uint64_t value
+    cdef int overflow = 0
+    cdef long long value
     if PyLong_CheckExact(number):
-        value = PyLong_AsUnsignedLongLong(number)
-        if value != EVERYWHERE or PyErr_Occurred() == NULL:
-            return value
-        PyErr_Clear()
+        value = PyLong_AsLongLongAndOverflow(number, &overflow)
+        if value >= 0 and not overflow:
+            return <uint64_t>value
     return checked_u64(number, what)
 
 

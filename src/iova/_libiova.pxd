@@ -248,7 +248,7 @@ cdef extern from "sync.h" nogil:
 cdef extern from "live_fast.h" nogil:
     ctypedef struct iova_live "struct iova_live":
         iova_domain *domain
-        unsigned shift
+        uint8_t shift
         uint32_t classes
         uint64_t top
         cbool clock_stopped
