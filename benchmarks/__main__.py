@@ -9,15 +9,21 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import cache, replay, tree
+from benchmarks import cache, live, live_holds, live_memory, live_python, replay, tree
 from benchmarks.figures import Report, table
+from benchmarks.performance import DOCUMENT, write_section
 
 Measure = Callable[[int, bool], Report]
+
 
 BENCHMARKS: dict[str, tuple[Measure, Sequence[str]]] = {
     "cache": (cache.measure, cache.PEERS),
     "tree": (tree.measure, tree.PEERS),
     "replay": (replay.measure, replay.PEERS),
+    "live": (live.measure, live.PEERS),
+    "live-python": (live_python.measure, live_python.PEERS),
+    "live-memory": (live_memory.measure, live_memory.PEERS),
+    "live-holds": (live_holds.measure, live_holds.PEERS),
 }
 SCAN = Path(__file__).parent / "scan.py"
 
@@ -30,6 +36,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds (15)")
     parser.add_argument("--quick", action="store_true", help="small, to see that it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all values there")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(names)
     if unknown or arguments.rounds < 1:
@@ -42,6 +49,8 @@ def main() -> None:
         measure, peers = BENCHMARKS[name]
         reports.append(measure(arguments.rounds, arguments.quick))
         print(table(reports[-1], peers), end="\n\n", flush=True)
+        if arguments.write:
+            write_section(name, reports[-1], peers)
     if arguments.json:
         arguments.json.write_text(json.dumps([r.as_dict() for r in reports], indent=1) + "\n")
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,15 @@ class Program:
 
     path: Path
 
-    def run(self, *arguments: object) -> list[dict[str, Any]]:
-        """Run it; the figures it printed, one a line."""
+    def run(
+        self, *arguments: object, environment: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Run it, with ``environment`` beside ours; the figures it printed, one a line."""
         command = [str(self.path), *map(str, arguments)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        everything = {**os.environ, **(environment or {})}
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, check=True, env=everything
+        )
         return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -46,11 +52,16 @@ def shared_library() -> Path:
     return library
 
 
-def program(name: str, *sources: str, extra: tuple[str, ...] = ()) -> Program:
-    """Build ``name`` of its own sources in ``c/`` and of the core, linked statically."""
+def program(name: str, *sources: str, extra: tuple[str, ...] = (), core: bool = True) -> Program:
+    """Build ``name`` of its own sources in ``c/``, and of the core, linked statically.
+
+    Without ``core`` it sees the public header alone, and loads the library itself.
+    """
     OUT.mkdir(parents=True, exist_ok=True)
     own = [ROOT / "benchmarks" / "c" / source for source in sources]
-    _cc(*FLAGS, *INCLUDES, *own, *_core_sources(), "-o", OUT / name, "-ldl", *extra)
+    if core:
+        own += _core_sources()
+    _cc(*FLAGS, *INCLUDES, *own, "-o", OUT / name, "-ldl", *extra)
     return Program(OUT / name)
 
 

@@ -62,6 +62,19 @@ class Report:
                 return one
         raise KeyError((pattern, contender))
 
+    def ratio(self, one: Series, peers: Sequence[str]) -> float | None:
+        """Of a series to the first of ``peers`` that has its pattern; None for a peer itself."""
+        for peer in peers:
+            if peer == one.contender:
+                return None
+            try:
+                other = self.find(one.pattern, peer)
+            except KeyError:
+                continue
+            if len(other.values) == len(one.values):
+                return one.over(other)
+        return None
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
@@ -94,7 +107,8 @@ def table(report: Report, peer_of: Sequence[str] = ()) -> str:
     for one in report.series:
         low, high = one.quartiles
         label = f"{one.pattern}: {one.contender}"
-        ratio = _ratio(report, one, peer_of)
+        found = report.ratio(one, peer_of)
+        ratio = "" if found is None else f"{found:.2f}"
         lines.append(
             f"{label:<{width}}  {one.median:>10.2f} {low:>10.2f}-{high:<10.2f}  {ratio:>7}"
             f"  {one.unit}"
@@ -104,16 +118,3 @@ def table(report: Report, peer_of: Sequence[str] = ()) -> str:
         lines.append(f"goal: {verdict.goal}: {verdict.measured:.2f}, {told}")
     lines.extend(f"note: {note}" for note in report.notes)
     return "\n".join(lines)
-
-
-def _ratio(report: Report, one: Series, peers: Sequence[str]) -> str:
-    for peer in peers:
-        if peer == one.contender:
-            return ""
-        try:
-            other = report.find(one.pattern, peer)
-        except KeyError:
-            continue
-        if len(other.values) == len(one.values):
-            return f"{one.over(other):.2f}"
-    return ""

@@ -239,21 +239,37 @@ enum iova_place iova_live_find(iova_live *live, uint64_t address, struct iova_sp
 	return result;
 }
 
-size_t iova_live_ranges(iova_live *live, struct iova_span *spans, size_t room)
+/* Ranges that are looked at in one hold of the tree's lock. */
+#define RANGES_AT_ONCE 64u
+
+/* Live ranges among the next few from *pfn, which moves on past them; false: the last ones. */
+static bool list_some(struct iova_live *live, uint64_t *pfn, struct iova_span *spans, size_t room,
+		      size_t *count)
 {
 	struct iova_range range;
-	size_t count = 0;
-	if (is_closed(live))
-		return 0;
+	bool more = true;
 	lock_tree(live);
-	for (uint64_t pfn = 0; tree_next(&live->domain->tree, pfn, &range); pfn = range.hi + 1) {
+	for (unsigned i = 0; i < RANGES_AT_ONCE && more; i++) {
+		more = tree_next(&live->domain->tree, *pfn, &range);
+		if (!more)
+			break;
+		*pfn = range.hi + 1;
 		if (place_of(live, range) != IOVA_PLACE_LIVE)
 			continue;
-		if (count < room)
-			spans[count] = span_of(live, range);
-		count++;
+		if (*count < room)
+			spans[*count] = span_of(live, range);
+		++*count;
 	}
 	unlock_tree(live);
+	return more;
+}
+
+size_t iova_live_ranges(iova_live *live, struct iova_span *spans, size_t room)
+{
+	size_t count = 0;
+	uint64_t pfn = 0;
+	while (!is_closed(live) && list_some(live, &pfn, spans, room, &count))
+		;
 	return count;
 }
 

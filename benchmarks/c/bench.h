@@ -20,6 +20,14 @@ static inline double now_ns(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
+/* The same of the calling thread's own processor time: what others do on the CPU is not in it. */
+static inline double cpu_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
 /* SplitMix64. */
 static inline uint64_t random_next(uint64_t *state)
 {

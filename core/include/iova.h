@@ -354,7 +354,8 @@ IOVA_API const char *iova_check(const iova_domain *domain);
  * starts when the first depot has something to look at and sleeps when nothing is due.
  *
  * fork(): the child has the same domains, its own and independent; the IOMMU behind them
- * is the caller's business. In the child the background thread starts again on need.
+ * is the caller's business. In the child the background thread starts again on need. A range
+ * that another thread was handing out or giving back at that moment is lost to the child.
  */
 typedef struct iova_live iova_live;
 
@@ -384,7 +385,8 @@ struct iova_live_config {
 	 * Flush the IOTLB of what was unmapped, and return true. Called with no lock held,
 	 * by any thread that defers a free, and by the background thread when one has
 	 * waited for IOVA_FLUSH_AGE_NS; by several at a time. It may call any function here
-	 * but iova_live_destroy(). NULL: iova_live_defer() says IOVA_FLUSH_NEEDED instead.
+	 * but iova_live_destroy() and iova_live_defer(). NULL: iova_live_defer() says
+	 * IOVA_FLUSH_NEEDED instead.
 	 */
 	bool (*on_flush)(void *context);
 	void *context;
@@ -423,8 +425,9 @@ IOVA_API enum iova_status iova_live_alloc(iova_live *live, uint64_t size, uint64
 /*
  * Give a range back: address as handed out, size as asked for (rounded sizes are
  * compared; 0 from checked domains: whatever it is). IOVA_DOUBLE_FREE, IOVA_NOT_ALLOCATED,
- * IOVA_SIZE_MISMATCH (checked domains: nothing was changed), IOVA_INVALID, IOVA_CLOSED.
- * A free never needs memory.
+ * IOVA_SIZE_MISMATCH, IOVA_RESERVED (an address outside the windows or in a reservation):
+ * nothing was changed. IOVA_CLOSED. Unchecked domains notice only the last two. A free never
+ * needs memory.
  */
 IOVA_API enum iova_status iova_live_free(iova_live *live, uint64_t address, uint64_t size);
 /*
@@ -449,7 +452,7 @@ IOVA_API enum iova_status iova_live_alloc_at(iova_live *live, uint64_t address, 
 /*
  * Hand nothing out of first .. last any more (widened to granules). What is reserved
  * already stays so. IOVA_RESERVED: something there is live or waits for its flush, and
- * nothing was changed.
+ * nothing was changed. On IOVA_NO_MEMORY a part of it may be reserved: call again.
  */
 IOVA_API enum iova_status iova_live_reserve(iova_live *live, uint64_t first, uint64_t last);
 
@@ -462,7 +465,8 @@ enum iova_place {
 
 /*
  * What holds the address. *span is the range or reservation; the address alone if free.
- * Unchecked domains can not tell a cached range from a live one: it counts as live.
+ * Unchecked domains can not tell cached and deferred ranges from live ones: they count as
+ * live, here and in iova_live_ranges().
  */
 IOVA_API enum iova_place iova_live_find(iova_live *live, uint64_t address,
 					struct iova_span *span);
@@ -501,7 +505,8 @@ IOVA_API enum iova_status iova_live_read(iova_live *live, struct iova_live_stats
 /* As iova_read_counters(). */
 IOVA_API struct iova_counters iova_live_counters(iova_live *live, uint32_t size_class);
 /*
- * The live ranges, lowest first: up to room of them into spans; how many there are.
+ * The live ranges, lowest first: up to room of them into spans; how many there are. Ranges
+ * that come and go meanwhile may be in it or not.
  */
 IOVA_API size_t iova_live_ranges(iova_live *live, struct iova_span *spans, size_t room);
 
