@@ -3,6 +3,9 @@
 #include "live_fast.h"
 #include "rcache_fast.h"
 
+/* What most calls must not pay for. */
+#define APART __attribute__((noinline))
+
 /* ------------------------------------------------------------------------ which CPU */
 
 /* Rounds to wait for a cache that is in use: longer than a holder that runs needs. */
@@ -33,8 +36,11 @@ static uint32_t choose_from(struct iova_live *live, uint32_t cpu, uint32_t size_
 /* `cpu` as the short path saw it, which may be no CPU of the domain's. */
 static uint32_t settle_cpu(struct iova_live *live, uint32_t cpu, uint32_t size_class)
 {
-	if (unlikely(cpu >= live->cpus))
-		cpu = platform_cpu() % live->cpus;
+	if (unlikely(cpu >= live->cpus)) {
+		cpu = platform_cpu();
+		if (cpu >= live->cpus)
+			cpu %= live->cpus;
+	}
 	return size_class < live->classes ? choose_from(live, cpu, size_class) : cpu;
 }
 
@@ -193,6 +199,20 @@ static enum iova_status take(struct iova_live *live, uint32_t cpu, const struct 
 	return mark_new(live, *pfn, *pfn ? class_of(live, wanted) : MARK_EXACT);
 }
 
+APART static enum iova_status take_recorded(struct iova_live *live, uint32_t cpu,
+					    const struct wanted *wanted, uint64_t *pfn)
+{
+	struct live_event event = { .op = LIVE_OP_ALLOC, .cpu = cpu, .began = live_now(live) };
+	event.status = take(live, cpu, wanted, pfn);
+	event.size = wanted->pages;
+	event.limit = wanted->top - 1;
+	event.pfn = *pfn;
+	/* What has an alignment of its own was told as a place. */
+	if (!wanted->align)
+		record(live, event);
+	return event.status;
+}
+
 static bool read_request(const struct iova_live *live, uint64_t size, uint64_t limit,
 			 uint64_t align, struct wanted *wanted)
 {
@@ -221,19 +241,15 @@ enum iova_status live_alloc_in_full(struct iova_live *live, uint32_t cpu, uint64
 		return IOVA_NO_SPACE;
 	if (!live_budget_take(live))
 		return IOVA_OVER_BUDGET;
-	struct live_event event = { .op = LIVE_OP_ALLOC, .began = began_now(live) };
-	event.cpu = cpu = settle_cpu(live, cpu, wanted.order);
-	event.status = take(live, cpu, &wanted, &pfn);
-	if (event.status == IOVA_OK)
+	cpu = settle_cpu(live, cpu, wanted.order);
+	enum iova_status status = unlikely(sync_load(&live->recorder)) ?
+					  take_recorded(live, cpu, &wanted, &pfn) :
+					  take(live, cpu, &wanted, &pfn);
+	if (status == IOVA_OK)
 		*address = pfn << live->shift;
 	else
 		live_budget_release(live);
-	event.size = wanted.pages;
-	event.limit = wanted.top - 1;
-	event.pfn = pfn;
-	if (!wanted.align)
-		record(live, event);
-	return event.status;
+	return status;
 }
 
 /* ----------------------------------------------------------------------------- free */
@@ -332,16 +348,31 @@ static bool put_into_cache(struct iova_live *live, uint32_t cpu, uint64_t pfn,
 	return true;
 }
 
+static void put_back(struct iova_live *live, uint32_t cpu, uint64_t pfn, unsigned size_class)
+{
+	if (!put_into_cache(live, cpu, pfn, size_class))
+		(void)iova_free_raw(live->domain, pfn);
+}
+
+APART static void put_back_recorded(struct iova_live *live, uint32_t cpu, uint64_t pfn,
+				    uint64_t pages, unsigned size_class)
+{
+	struct live_event event = { .began = live_now(live), .pfn = pfn, .size = pages };
+	bool is_odd = size_class >= live->classes && order_of(pages) < live->classes;
+	event.op = is_odd ? LIVE_OP_REMOVE : LIVE_OP_FREE;
+	event.cpu = cpu;
+	put_back(live, cpu, pfn, size_class);
+	record(live, event);
+}
+
 void live_put_back(struct iova_live *live, uint32_t cpu, uint64_t pfn, uint64_t pages,
 		   unsigned size_class)
 {
-	struct live_event event = { .began = began_now(live), .pfn = pfn, .size = pages };
-	bool is_odd = size_class >= live->classes && order_of(pages) < live->classes;
-	event.op = is_odd ? LIVE_OP_REMOVE : LIVE_OP_FREE;
-	event.cpu = cpu = settle_cpu(live, cpu, size_class);
-	if (!put_into_cache(live, cpu, pfn, size_class))
-		(void)iova_free_raw(live->domain, pfn);
-	record(live, event);
+	cpu = settle_cpu(live, cpu, size_class);
+	if (unlikely(sync_load(&live->recorder)))
+		put_back_recorded(live, cpu, pfn, pages, size_class);
+	else
+		put_back(live, cpu, pfn, size_class);
 }
 
 enum iova_status live_free_in_full(struct iova_live *live, uint32_t cpu, uint64_t address,
@@ -363,15 +394,14 @@ enum iova_status live_free_in_full(struct iova_live *live, uint32_t cpu, uint64_
 /* ----------------------------------------------------------------- the public calls */
 
 /*
- * The way that most calls take must not pay for the others: they are functions of the same
- * arguments, jumped to at the end, so that nothing is saved on their behalf.
+ * The ways that few calls take are functions of the same arguments, jumped to at the end, so
+ * that nothing is saved on their behalf.
  */
-#define APART __attribute__((noinline))
 
 APART static enum iova_status alloc_slowly(struct iova_live *live, uint64_t size, uint64_t limit,
 					   uint64_t align, uint64_t *address)
 {
-	return live_alloc_in_full(live, UINT32_MAX, size, limit, align, address);
+	return live_alloc_in_full(live, platform_cpu_quick(), size, limit, align, address);
 }
 
 APART static enum iova_status alloc_checked(struct iova_live *live, uint64_t size, uint64_t limit,
@@ -395,7 +425,7 @@ enum iova_status iova_live_alloc(iova_live *live, uint64_t size, uint64_t limit,
 
 APART static enum iova_status free_slowly(struct iova_live *live, uint64_t address, uint64_t size)
 {
-	return live_free_in_full(live, UINT32_MAX, address, size);
+	return live_free_in_full(live, platform_cpu_quick(), address, size);
 }
 
 /* The cache had no room for a range that is nobody's any more. */

@@ -6,6 +6,7 @@ from cpython.ref cimport Py_INCREF
 from libc.stdlib cimport free as c_free, malloc as c_malloc
 
 import operator
+from _thread import get_ident
 
 cdef extern from "Python.h":
     # Of the ways to read an int the fastest; it raises nothing for a real one.
@@ -34,7 +35,12 @@ cdef uint64_t EVERYWHERE = <uint64_t>-1
 
 cdef uint64_t checked_u64(object number, str what) except? 0xffffffffffffffff:
     """A number as 64 bits; ValueError for one that has no place there."""
-    whole = operator.index(number)
+    if isinstance(number, bool):
+        raise TypeError(f"{what} must be a whole number, not {number}")
+    try:
+        whole = operator.index(number)
+    except TypeError:
+        raise TypeError(f"{what} must be a whole number, not {type(number).__name__}") from None
     if not 0 <= whole < 2**64:
         raise ValueError(f"{what} {number} is not within 0..2**64-1")
     return whole
@@ -52,9 +58,28 @@ cdef inline uint64_t u64(object number, str what) except? 0xffffffffffffffff:
 
 
 # What a callback needs, apart from the domain: it may be in use when the domain goes.
+@cython.no_gc_clear
 cdef class FlushHook:
     cdef object call
-    cdef object error  # what the last call raised
+    cdef object report  # called with what it raised in the background
+    cdef set inside  # threads that are in the callback
+    cdef dict errors  # of each thread that is in defer(): what the callback raised there
+
+    def __cinit__(self):
+        self.inside = set()
+        self.errors = {}
+
+    cdef bint enter(self, thread):
+        """A thread goes into defer(); False: it was in one already, a level further out."""
+        if thread in self.errors:
+            return False
+        self.errors[thread] = None
+        return True
+
+    cdef keep_only(self, thread):
+        """After fork(): the other threads are not there."""
+        self.inside &= {thread}
+        self.errors = {key: error for key, error in self.errors.items() if key == thread}
 
 
 cdef c.cbool _on_flush(void *context) noexcept nogil:
@@ -65,12 +90,27 @@ cdef c.cbool _on_flush(void *context) noexcept nogil:
 
 
 cdef bint _call_flush_hook(FlushHook hook) noexcept:
+    thread = get_ident()
+    if thread in hook.inside:  # it defers a free itself: it can not be its own help
+        return False
+    hook.inside.add(thread)
     try:
-        hook.error = None
         return hook.call() is not False
     except BaseException as error:
-        hook.error = error
+        if thread in hook.errors:
+            hook.errors[thread] = error
+        else:
+            _report(hook.report, error)
         return False
+    finally:
+        hook.inside.discard(thread)
+
+
+cdef _report(report, error):
+    try:
+        report(error)
+    except BaseException:
+        pass  # whoever was to report it can not
 
 
 # A buffer of 64-bit numbers, whoever made it.
@@ -93,6 +133,10 @@ cdef bint is_words(const Py_buffer *buffer) noexcept:
     return (format[0] == b"L" or format[0] == b"Q") and format[1] == 0
 
 
+cdef _whole(number):
+    return None if number is None else operator.index(number)
+
+
 @cython.no_gc_clear
 cdef class LiveDomain:
     """See ``iova.Domain``, which is this and what need not be fast."""
@@ -100,13 +144,13 @@ cdef class LiveDomain:
     cdef c.iova_live *live  # NULL: closed, and nothing is left
     cdef readonly Design design
     cdef FlushHook hook
-    cdef Events events
-    cdef uint32_t busy  # calls that have let go of the GIL
+    cdef list events  # every Events there ever was: a call may be on its way to an old one
+    cdef uint32_t busy  # calls that have let go of the GIL, or may
     cdef bint closed
 
     def __init__(self, windows, reserved, uint64_t granule, Design design, uint32_t classes,
                  uint64_t budget, bint checked, bint allow_zero, on_flush, on_error,
-                 uint32_t cpus=0):
+                 on_flush_error, uint32_t cpus=0):
         cdef c.iova_live_config config
         cdef uint64_t[:, ::1] window_words, reserved_words
         if self.live != NULL or self.closed:
@@ -136,13 +180,14 @@ cdef class LiveDomain:
         if on_flush is not None:
             self.hook = FlushHook()
             self.hook.call = on_flush
+            self.hook.report = on_flush_error
             config.on_flush = _on_flush
             config.context = <void *>self.hook
         status = c.live_open(&config, False, &self.live)
         if status != c.IOVA_OK:
             self.live = NULL
             self.closed = True
-            self._failed(STATUS_NAMES[status], None, None)
+            self.fail(status, None, None)
 
     def __dealloc__(self):
         self.end()
@@ -164,23 +209,24 @@ cdef class LiveDomain:
         if self.closed and self.busy == 0:
             self.end()
 
-    cdef fail(self, c.iova_status status, object address, object size):
-        if self.hook is not None and status == c.IOVA_FLUSH_NEEDED:
-            error, self.hook.error = self.hook.error, None
-            if error is not None:
-                try:
-                    self._failed(STATUS_NAMES[status], address, size)
-                except BaseException as failed:
-                    raise failed from error
-        self._failed(STATUS_NAMES[status], address, size)
+    cdef fail(self, c.iova_status status, object address, object size, object limit=None,
+              object align=None, object ticket=None, object index=None, object cause=None):
+        try:
+            self._failed(STATUS_NAMES[status], _whole(address), _whole(size), limit=_whole(limit),
+                         align=_whole(align), ticket=ticket, index=index)
+        except BaseException as failed:
+            if cause is None:
+                raise
+            raise failed from cause
         raise AssertionError("_failed() returned")
 
     cdef c.iova_live *opened(self, object address, object size) except NULL:
-        if self.live == NULL:
+        if self.live == NULL or self.closed:
             self.fail(c.IOVA_CLOSED, address, size)
         return self.live
 
-    def _failed(self, status, address, size):
+    def _failed(self, status, address, size, *, limit=None, align=None, ticket=None, index=None):
+        """Raise what tells a failed call's caller what happened."""
         raise RuntimeError(status)
 
     # ---------------------------------------------------------------- once per operation
@@ -197,8 +243,7 @@ cdef class LiveDomain:
             return address
         status = c.live_alloc_in_full(self.live, <uint32_t>-1, n, top, multiple, &address)
         if status != c.IOVA_OK:
-            self._limit_failed(limit, align)
-            self.fail(status, None, size)
+            self.fail(status, None, size, limit, align)
         return address
 
     def free(self, address, size=None):
@@ -216,9 +261,6 @@ cdef class LiveDomain:
         status = c.live_free_in_full(self.live, <uint32_t>-1, at, n)
         if status != c.IOVA_OK:
             self.fail(status, address, size)
-
-    def _limit_failed(self, limit, align):
-        pass
 
     # ------------------------------------------------------------------------- batches
 
@@ -240,6 +282,8 @@ cdef class LiveDomain:
         cdef uint64_t top = EVERYWHERE if limit is None else u64(limit, "limit")
         cdef c.iova_status status
         cdef Words words
+        if bytes_each == 0:
+            self.fail(c.IOVA_INVALID, None, size)
         if out is None:
             if count > 2**40:
                 raise ValueError(f"n {n} is more than any domain holds")
@@ -250,7 +294,7 @@ cdef class LiveDomain:
         status = c.iova_live_alloc_many(self.opened(None, size), count, bytes_each, top,
                                         words.words)
         if status != c.IOVA_OK:
-            self.fail(status, None, size)
+            self.fail(status, None, size, limit)
         return out if words.count == count else out[:count]
 
     def free_many(self, addresses, size):
@@ -266,7 +310,7 @@ cdef class LiveDomain:
         status = c.iova_live_free_many(self.opened(None, size), words.count, words.words,
                                        bytes_each, &bad)
         if status != c.IOVA_OK:
-            self.fail(status, addresses[bad], size)
+            self.fail(status, addresses[bad], size, index=bad)
 
     def _addresses(self, addresses):
         return np.array([u64(address, "address") for address in addresses], dtype=np.uint64)
@@ -274,46 +318,57 @@ cdef class LiveDomain:
     # --------------------------------------------------------------------------- places
 
     def alloc_at(self, address, size):
-        status = c.iova_live_alloc_at(self.opened(address, size), u64(address, "address"),
-                                      u64(size, "size"))
+        cdef uint64_t at = u64(address, "address"), n = u64(size, "size")
+        status = c.iova_live_alloc_at(self.opened(address, size), at, n)
         if status != c.IOVA_OK:
             self.fail(status, address, size)
 
     def reserve(self, first, last):
-        status = c.iova_live_reserve(self.opened(first, None), u64(first, "first"),
-                                     u64(last, "last"))
+        cdef uint64_t low = u64(first, "first"), high = u64(last, "last")
+        status = c.iova_live_reserve(self.opened(low, None), low, high)
         if status != c.IOVA_OK:
-            self.fail(status, first, max(0, last - first + 1))
+            self.fail(status, low, <object>high - <object>low + 1)
 
     def _find(self, address):
         cdef c.iova_span span
-        place = c.iova_live_find(self.opened(address, None), u64(address, "address"), &span)
+        cdef uint64_t at = u64(address, "address")
+        place = c.iova_live_find(self.opened(address, None), at, &span)
         return PLACES[place], span.first, span.last
 
     # -------------------------------------------------------------------------- flushes
 
     def defer(self, address, size=None):
         cdef uint64_t ticket = 0, at = u64(address, "address"), n = 0
+        cdef c.iova_live *live
+        cdef FlushHook hook = self.hook
         cdef c.iova_status status
+        cdef bint outermost = False
         if size is not None:
             n = u64(size, "size")
             if n == 0:
                 self.fail(c.IOVA_INVALID, address, size)
-        status = c.iova_live_defer(self.opened(address, size), at, n, &ticket)
-        if status == c.IOVA_FLUSH_NEEDED:
-            self._ticket_needed(ticket)
-        if status != c.IOVA_OK:
-            self.fail(status, address, size)
-        return ticket
-
-    def _ticket_needed(self, ticket):
-        pass
+        live = self.opened(address, size)
+        thread = error = None
+        if hook is not None:
+            thread = get_ident()
+            outermost = hook.enter(thread)
+        # The callback may close the domain, or let a thread run that does.
+        self.busy += 1
+        status = c.iova_live_defer(live, at, n, &ticket)
+        if outermost:
+            error = hook.errors.pop(thread)
+        self.leave()
+        if status == c.IOVA_OK:
+            return ticket
+        if error is not None and not isinstance(error, Exception):
+            raise error  # Ctrl-C, or the end of the program; the range is still live
+        self.fail(status, address, size, ticket=ticket, cause=error)
 
     def flushed(self, ticket):
         cdef uint64_t number = u64(ticket, "ticket")
         status = c.iova_live_flushed(self.opened(None, None), number)
         if status == c.IOVA_INVALID:
-            raise ValueError(f"ticket {ticket} was not given out by this domain")
+            raise ValueError(f"ticket {number} was not given out by this domain")
         if status != c.IOVA_OK:
             self.fail(status, None, None)
 
@@ -379,10 +434,29 @@ cdef class LiveDomain:
     # ------------------------------------------------------------------------ recording
 
     def _set_events(self, Events events):
+        """Record every call into ``events``; None: no more."""
+        cdef c.iova_live *live = self.opened(None, None)
         if events is not None:
-            self.events = events
-        c.live_set_recorder(self.opened(None, None), &events.recorder if events is not None
-                            else NULL)
+            if self.events is None:
+                self.events = []
+            self.events.append(events)
+        c.live_set_recorder(live, &events.recorder if events is not None else NULL)
+
+    def _layout(self):
+        """Granule, lowest frame, CPUs, and the reserved frames, both ends included."""
+        cdef c.iova_live *live = self.opened(None, None)
+        cdef size_t i, count
+        cdef uint64_t[:, ::1] words
+        c.lock_tree(live)  # never held by one who waits for the GIL
+        count = live.reserved.count
+        array = np.empty((count, 2), dtype=np.uint64)
+        words = array
+        for i in range(count):
+            words[i, 0] = live.reserved.ranges[i].lo
+            words[i, 1] = live.reserved.ranges[i].hi
+        c.unlock_tree(live)
+        return {"granule": <object>1 << live.shift, "cpus": live.cpus, "checked": live.checked,
+                "start": (<c.inner_domain *>live.domain).tree.start, "reserved": array}
 
     # --------------------------------------------------------------------------- the end
 
@@ -394,9 +468,18 @@ cdef class LiveDomain:
         if self.closed:
             return
         self.closed = True
+        if self.live == NULL:
+            return
         c.iova_live_close(self.live)
         if self.busy == 0:
             self.end()
+
+    def _forked(self):
+        """In a child: what other threads were about is not going on here."""
+        if self.hook is not None:
+            self.hook.keep_only(get_ident())
+        if self.live != NULL and not self.closed:
+            c.live_set_recorder(self.live, NULL)
 
 
 def end_live_domains(double timeout_s):
@@ -414,10 +497,20 @@ def end_live_domains(double timeout_s):
 
 cdef struct event_buffer:
     c.mutex lock
-    c.live_event *events
+    c.live_event *events  # NULL: nothing is kept any more
+    c.live_event *spare
     size_t count
     size_t room
     uint64_t lost
+
+#: ``struct live_event``.
+LIVE_EVENT = np.dtype({
+    "names": ["op", "status", "cpu", "began", "ended", "size", "limit", "pfn", "last"],
+    "formats": ["i4", "i4", "u4"] + ["u8"] * 6,
+    "offsets": [0, 4, 8, 16, 24, 32, 40, 48, 56],
+    "itemsize": 64,
+})
+assert LIVE_EVENT.itemsize == sizeof(c.live_event)
 
 
 cdef class Events:
@@ -426,57 +519,62 @@ cdef class Events:
     cdef c.live_recorder recorder
     cdef event_buffer buffer
 
-    def __cinit__(self, size_t room=65536):
+    def __cinit__(self, uint32_t room=65536):
         memset(&self.buffer, 0, sizeof(self.buffer))
-        self.buffer.events = <c.live_event *>c_malloc(room * sizeof(c.live_event))
-        if self.buffer.events == NULL:
-            raise MemoryError()
-        self.buffer.room = room
         self.recorder.record = _record
         self.recorder.context = &self.buffer
+        self.buffer.room = room
+        self.buffer.events = <c.live_event *>c_malloc(room * sizeof(c.live_event) + 1)
+        self.buffer.spare = <c.live_event *>c_malloc(room * sizeof(c.live_event) + 1)
+        if self.buffer.events == NULL or self.buffer.spare == NULL:
+            raise MemoryError()
 
     def __dealloc__(self):
         c_free(self.buffer.events)
+        c_free(self.buffer.spare)
 
     def __len__(self):
         return self.buffer.count
 
     @property
     def lost(self):
-        """Calls that found no room."""
         return self.buffer.lost
 
     def take(self):
-        """The calls so far in the order in which they ended, as columns."""
-        cdef size_t n, i
-        cdef uint64_t[:, ::1] out
-        cdef c.live_event *event
-        array = np.empty((9, self.buffer.room), dtype=np.uint64)
-        out = array
+        cdef size_t n
+        cdef c.live_event *taken
         with nogil:
             c.mutex_acquire(&self.buffer.lock)
             n = self.buffer.count
-            for i in range(n):
-                event = &self.buffer.events[i]
-                out[0, i] = <uint64_t>event.op
-                out[1, i] = <uint64_t>event.status
-                out[2, i] = event.cpu
-                out[3, i] = event.began
-                out[4, i] = event.ended
-                out[5, i] = event.size
-                out[6, i] = event.limit
-                out[7, i] = event.pfn
-                out[8, i] = event.last
+            taken = self.buffer.events
+            if taken != NULL:
+                self.buffer.events, self.buffer.spare = self.buffer.spare, taken
             self.buffer.count = 0
             c.mutex_release(&self.buffer.lock)
-        names = ("op", "status", "cpu", "began", "ended", "size", "limit", "pfn", "last")
-        return {name: array[i, :n] for i, name in enumerate(names)}
+        array = np.empty(n, dtype=LIVE_EVENT)
+        if n:
+            memcpy(address_of(array), taken, n * sizeof(c.live_event))
+        return array
+
+    def end(self):
+        cdef c.live_event *events
+        cdef c.live_event *spare = self.buffer.spare
+        with nogil:
+            c.mutex_acquire(&self.buffer.lock)
+            events = self.buffer.events
+            self.buffer.events = self.buffer.spare = NULL
+            self.buffer.count = 0
+            c.mutex_release(&self.buffer.lock)
+        c_free(events)
+        c_free(spare)
 
 
 cdef void _record(void *context, const c.live_event *event) noexcept nogil:
     cdef event_buffer *buffer = <event_buffer *>context
     c.mutex_acquire(&buffer.lock)
-    if buffer.count < buffer.room:
+    if buffer.events == NULL:
+        pass  # the recording is over
+    elif buffer.count < buffer.room:
         buffer.events[buffer.count] = event[0]
         buffer.count += 1
     else:

@@ -246,11 +246,18 @@ cdef extern from "sync.h" nogil:
 
 
 cdef extern from "live_fast.h" nogil:
+    ctypedef struct reservations "struct reservations":
+        iova_range *ranges
+        size_t count
+
     ctypedef struct iova_live "struct iova_live":
         iova_domain *domain
         uint8_t shift
         uint32_t classes
+        uint32_t cpus
+        cbool checked
         uint64_t top
+        reservations reserved
         cbool clock_stopped
         uint64_t stopped_at
 
@@ -280,6 +287,8 @@ cdef extern from "live_fast.h" nogil:
 
     iova_status live_open(const iova_live_config *config, cbool linux_exact, iova_live **live)
     cbool live_destroy(iova_live *live)
+    void lock_tree(iova_live *live)
+    void unlock_tree(iova_live *live)
     void live_set_recorder(iova_live *live, const live_recorder *recorder)
     uint32_t platform_cpu_quick()
     cbool quick_alloc(iova_live *live, uint32_t cpu, uint64_t size, uint64_t limit,
@@ -320,6 +329,7 @@ cdef extern from "domain.h" nogil:
 
     ctypedef struct range_tree "struct range_tree":
         range_index index
+        uint64_t start
         uint64_t d32
         uint64_t give_up
         iova_range near

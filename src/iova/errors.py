@@ -36,3 +36,64 @@ class InputError(IovaError):
         self.line = line
         self.column = column
         self.hint = hint
+
+
+# ---------------------------------------------------------------------------- live domains
+
+
+class DomainError(IovaError):
+    """A call of a live domain that failed; nothing was changed unless its text says so.
+
+    Attributes:
+        address: what the call was about, in bytes; None where it named none.
+        size: as the caller gave it, in bytes; None where it named none.
+    """
+
+    def __init__(
+        self, problem: str, *, address: int | None = None, size: int | None = None
+    ) -> None:
+        super().__init__(problem)
+        self.address = address
+        self.size = size
+
+
+class NoSpace(DomainError):  # noqa: N818 - these are the names a driver author knows
+    """No free piece of the windows fits, after every cache of every CPU was emptied once."""
+
+
+class OverBudget(DomainError):  # noqa: N818
+    """As many ranges are live as the domain may hold at once."""
+
+
+class Reserved(DomainError):  # noqa: N818
+    """Something there is reserved, outside the windows, live, or waits for its IOTLB flush."""
+
+
+class DoubleFree(DomainError):  # noqa: N818
+    """The range was free already."""
+
+
+class NotAllocated(DomainError):  # noqa: N818
+    """No range that was handed out starts there."""
+
+
+class SizeMismatch(DomainError):  # noqa: N818
+    """The range has another size, rounded up to the granule and the size class."""
+
+
+class FlushNeeded(DomainError):  # noqa: N818
+    """An IOTLB flush must come before the range can be deferred; it is still live.
+
+    Attributes:
+        ticket: what to pass to ``flushed`` once the flush is done.
+    """
+
+    def __init__(
+        self, problem: str, *, ticket: int, address: int | None = None, size: int | None = None
+    ) -> None:
+        super().__init__(problem, address=address, size=size)
+        self.ticket = ticket
+
+
+class Closed(DomainError):  # noqa: N818
+    """The domain is closed."""
