@@ -13,7 +13,7 @@ SOURCES := $(shell find core src -name '*.[ch]' -o -name '*.py' -o -name '*.pyx'
 	-o -name '*.html' -o -name '*.parquet' -o -name 'meson.build') meson.build meson.options pyproject.toml README.md
 
 .PHONY: help build demo test lint test-c test-python check check-sanitizers check-python-sanitized \
-	check-fuzz check-wheel bench gate lock clean
+	check-explorer check-fuzz check-wheel bench gate lock clean
 
 help:
 	@echo 'make demo    compare depot designs on a bundled trace; writes report.html'
@@ -64,13 +64,16 @@ test-python: build
 
 # --------------------------------------------------------------------------------- checks
 
-check: check-sanitizers check-python-sanitized check-fuzz check-wheel gate
+check: check-sanitizers check-python-sanitized check-explorer check-fuzz check-wheel gate
 
 check-sanitizers: $(VENV)/.installed
 	tests/check/sanitizers
 
 check-python-sanitized: $(VENV)/.installed
 	tests/check/python_sanitized
+
+check-explorer:
+	tests/check/explorer
 
 check-fuzz: $(VENV)/.installed
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/check/fuzz

@@ -248,10 +248,12 @@ void iova_flush_caches(iova_domain *domain)
 	if (!domain->caches)
 		return;
 	begin_drain(domain);
+	rcache_stop_pops(domain, true);
 	for (uint32_t cpu = 0; cpu < domain->cpus_possible; cpu++)
 		if (cpu_is_online(domain, cpu))
 			rcache_drain_cpu(domain, cpu);
 	rcache_drain_depots(domain);
+	rcache_stop_pops(domain, false);
 	end_drain(domain);
 }
 

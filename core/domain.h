@@ -40,6 +40,7 @@ struct job {
 struct rcache {
 	struct depot depot;
 	struct mutex lock; /* of the depot, in live domains */
+	bool no_pops;	   /* caches are being flushed; under the depot's lock */
 	struct job job;
 	void *policy_state;
 	uint64_t magazines_allocated, magazines_freed;
@@ -168,6 +169,11 @@ bool rcache_put(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, u
 		uint64_t now);
 void rcache_drain_cpu(struct iova_domain *domain, uint32_t cpu);
 void rcache_drain_depots(struct iova_domain *domain);
+/*
+ * Live domains. While caches are flushed no CPU takes from a depot: what was free all the
+ * time could get behind the sweep, to a CPU that was visited.
+ */
+void rcache_stop_pops(struct iova_domain *domain, bool stop);
 /* Give a CPU's magazines of one class back: full to the depot, partial to the tree. */
 void rcache_trim_cpu(struct iova_domain *domain, uint32_t size_class, uint32_t cpu);
 

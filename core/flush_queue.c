@@ -122,6 +122,23 @@ enum iova_status flush_queue_finish(struct flush_queue *queue, uint64_t ticket)
 	return IOVA_OK;
 }
 
+/* The ring is locked. */
+static bool head_is_flushed(const struct flush_queue *queue, const struct flush_ring *ring)
+{
+	return !ring_is_empty(ring) && ring->slot[ring->head].ticket <= sync_load(&queue->finished);
+}
+
+bool flush_queue_is_ripe(struct flush_queue *queue, uint32_t cpu)
+{
+	struct flush_ring *ring = ring_of(queue, cpu);
+	if (!ring)
+		return false;
+	mutex_acquire(&ring->lock);
+	bool ripe = head_is_flushed(queue, ring);
+	mutex_release(&ring->lock);
+	return ripe;
+}
+
 uint32_t flush_queue_collect(struct flush_queue *queue, uint32_t cpu, struct flush_slot *out,
 			     uint32_t room)
 {
@@ -130,8 +147,7 @@ uint32_t flush_queue_collect(struct flush_queue *queue, uint32_t cpu, struct flu
 	if (!ring)
 		return 0;
 	mutex_acquire(&ring->lock);
-	uint64_t finished = sync_load(&queue->finished);
-	while (n < room && !ring_is_empty(ring) && ring->slot[ring->head].ticket <= finished)
+	while (n < room && head_is_flushed(queue, ring))
 		out[n++] = ring_pop(ring);
 	mutex_release(&ring->lock);
 	return n;

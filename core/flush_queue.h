@@ -67,6 +67,8 @@ enum iova_status flush_queue_finish(struct flush_queue *queue, uint64_t ticket);
  */
 uint32_t flush_queue_collect(struct flush_queue *queue, uint32_t cpu, struct flush_slot *out,
 			     uint32_t room);
+/* Whether flush_queue_collect() would find something. */
+bool flush_queue_is_ripe(struct flush_queue *queue, uint32_t cpu);
 /* When the oldest range of a CPU's ring was queued, ns; IOVA_NEVER: the ring is empty. */
 uint64_t flush_queue_oldest(struct flush_queue *queue, uint32_t cpu);
 /* Ranges held back now. */

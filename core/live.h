@@ -85,6 +85,13 @@ struct live_recorder {
 	void *context;
 };
 
+/* Empty magazines, linked through themselves; count is read without the lock. */
+struct kept_magazines {
+	struct magazine *first;
+	uint32_t count;
+	struct spin_lock lock;
+};
+
 struct iova_live {
 	/* What the short path reads: one cache line. It never changes but for quick_frames. */
 	uint64_t quick_frames; /* atomic: up to so many may take the short path; 0: none */
@@ -117,9 +124,9 @@ struct iova_live {
 	bool clock_stopped;
 	uint64_t stopped_at;
 	struct reclaimer_member member;
-	struct iova_memory memory; /* counts what it gives out, in bytes */
-	struct iova_memory lender;
+	struct iova_memory memory, lender; /* see live_memory.c */
 	uint64_t bytes;		   /* atomic */
+	struct kept_magazines kept;
 };
 
 /* ------------------------------------------------------------------------- helpers */
@@ -182,6 +189,13 @@ void live_run_due(struct iova_live *live, uint64_t now);
 /* As iova_live_destroy(). False: the background thread frees it, and what it uses, later. */
 bool live_destroy(struct iova_live *live);
 uint64_t live_next_due(const struct iova_live *live);
+
+/* --------------------------------------------------------------------- live_memory.c */
+
+/* live->memory: from the lender, counted; linux_exact is set. */
+void live_set_up_memory(struct iova_live *live, const struct iova_memory *lender);
+/* Give the empty magazines that are kept back to the lender. */
+void live_drop_kept(struct iova_live *live);
 
 /* ----------------------------------------------------------------------- live_lock.c */
 

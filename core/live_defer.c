@@ -25,8 +25,11 @@ static unsigned class_of_slot(struct iova_live *live, const struct flush_slot *s
 	return seen & MARK_CLASS;
 }
 
-/* Free what was flushed of one ring, into the cache of the CPU this runs on. */
-static void release_flushed(struct iova_live *live, uint32_t ring)
+/*
+ * Free what was flushed of one ring, into the cache of the CPU this runs on. The drain
+ * lock is held: whoever was told that a flush is done finds all of it free.
+ */
+static void release_ring(struct iova_live *live, uint32_t ring)
 {
 	struct flush_slot slots[SLOTS_AT_ONCE];
 	uint32_t n;
@@ -38,10 +41,21 @@ static void release_flushed(struct iova_live *live, uint32_t ring)
 	} while (n == SLOTS_AT_ONCE);
 }
 
+static void release_flushed(struct iova_live *live, uint32_t ring)
+{
+	if (!flush_queue_is_ripe(&live->queue, ring))
+		return;
+	begin_drain(live->domain);
+	release_ring(live, ring);
+	end_drain(live->domain);
+}
+
 static void release_all_flushed(struct iova_live *live)
 {
+	begin_drain(live->domain);
 	for (uint32_t cpu = 0; cpu < live->cpus; cpu++)
-		release_flushed(live, cpu);
+		release_ring(live, cpu);
+	end_drain(live->domain);
 }
 
 /* Ask for a flush that covers all tickets given out so far. */

@@ -75,6 +75,7 @@ void live_freeze(struct iova_live *live)
 		mutex_acquire(&domain->rcache[k].lock);
 	mutex_acquire(&domain->tree_lock);
 	flush_queue_freeze(&live->queue);
+	spin_acquire(&live->kept.lock);
 }
 
 /* In a child nobody waits, and the sleepers of the parent are not there to be woken. */
@@ -105,6 +106,7 @@ static void note_what_is_due(struct iova_live *live)
 void live_thaw(struct iova_live *live, bool in_child)
 {
 	struct iova_domain *domain = live->domain;
+	spin_release(&live->kept.lock);
 	flush_queue_thaw(&live->queue, in_child);
 	let_go(&domain->tree_lock, in_child);
 	for (uint32_t k = live->classes; k-- > 0;)

@@ -10,44 +10,6 @@
 static const struct iova_span default_window = { 0x1000, (UINT64_C(1) << 48) - 1 };
 static const struct iova_span msi_window = { 0xfee00000, 0xfeefffff };
 
-/* --------------------------------------------------------------------------- memory */
-
-/* What the domain holds is counted on the way to the caller's table. */
-static void *counted_allocate(void *context, enum iova_memory_kind kind, size_t size,
-			      size_t alignment)
-{
-	struct iova_live *live = context;
-	void *block = live->lender.allocate(live->lender.context, kind, size, alignment);
-	if (block)
-		count_add(&live->bytes, size);
-	return block;
-}
-
-static void counted_release(void *context, enum iova_memory_kind kind, void *block, size_t size)
-{
-	struct iova_live *live = context;
-	count_add(&live->bytes, -(uint64_t)size);
-	live->lender.release(live->lender.context, kind, block, size);
-}
-
-static bool admit(void *context)
-{
-	struct iova_live *live = context;
-	return live->lender.admit_range(live->lender.context);
-}
-
-static void set_up_memory(struct iova_live *live, const struct iova_memory *lender)
-{
-	live->lender = *lender;
-	live->memory = (struct iova_memory){
-		.allocate = counted_allocate,
-		.release = counted_release,
-		.admit_range = lender->admit_range ? admit : NULL,
-		.context = live,
-	};
-	live->bytes = sizeof(*live);
-}
-
 /* -------------------------------------------------------------------------- windows */
 
 /* Whole frames inside a window; false: there is none. */
@@ -214,6 +176,7 @@ static void end_live(struct iova_live *live)
 		map_fini(&live->marks);
 		reservations_fini(live);
 		iova_destroy(live->domain);
+		live_drop_kept(live);
 	}
 	memory_put(&lender, IOVA_MEMORY_DOMAIN, live, sizeof(*live));
 }
@@ -239,6 +202,7 @@ void live_run_due(struct iova_live *live, uint64_t now)
 	for (uint32_t k = 0; k < live->classes && !is_closed(live); k++)
 		if (iova_class_deadline(live->domain, k) <= now)
 			iova_run_class(live->domain, k, now);
+	live_drop_kept(live);
 	if (!is_closed(live))
 		live_flush_old(live, now);
 }
@@ -287,7 +251,8 @@ enum iova_status live_open(const struct iova_live_config *config, bool linux_exa
 	if (!live)
 		return IOVA_NO_MEMORY;
 	memset(live, 0, sizeof(*live));
-	set_up_memory(live, lender);
+	live->linux_exact = linux_exact;
+	live_set_up_memory(live, lender);
 	live->shift = (uint8_t)order_of(config->granule ? config->granule : 4096);
 	live->mask = (UINT64_C(1) << live->shift) - 1;
 	live->classes = config->classes ? config->classes : IOVA_DEFAULT_CLASSES;
@@ -298,7 +263,6 @@ enum iova_status live_open(const struct iova_live_config *config, bool linux_exa
 	live->on_flush = config->on_flush;
 	live->context = config->context;
 	live->flush_due = IOVA_NEVER;
-	live->linux_exact = linux_exact;
 	/* Frame 0 must be told from the rest, in unchecked domains too. */
 	live->has_fixed = config->allow_zero;
 	enum iova_status status = furnish_with_windows(live, config);

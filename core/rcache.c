@@ -137,7 +137,7 @@ static struct magazine *pop_for_cpu(struct iova_domain *domain, uint32_t cpu, ui
 {
 	struct rcache *rcache = &domain->rcache[size_class];
 	lock(domain, IOVA_LOCK_DEPOT, cpu, size_class);
-	struct magazine *magazine = depot_pop(&rcache->depot);
+	struct magazine *magazine = rcache->no_pops ? NULL : depot_pop(&rcache->depot);
 	if (magazine)
 		rcache->popped++;
 	unlock(domain, IOVA_LOCK_DEPOT, cpu, size_class);
@@ -322,6 +322,17 @@ static void drain_depot_briefly(struct iova_domain *domain, uint32_t size_class)
 	while ((magazine = job_take(domain, size_class, 0)) != NULL) {
 		magazine_drain(domain, size_class, magazine);
 		magazine_delete(domain, size_class, magazine);
+	}
+}
+
+void rcache_stop_pops(struct iova_domain *domain, bool stop)
+{
+	if (!domain->drain_batch)
+		return;
+	for (uint32_t k = 0; k < domain->classes; k++) {
+		lock(domain, IOVA_LOCK_DEPOT, 0, k);
+		domain->rcache[k].no_pops = stop;
+		unlock(domain, IOVA_LOCK_DEPOT, 0, k);
 	}
 }
 

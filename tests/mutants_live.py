@@ -163,8 +163,8 @@ FLUSH_QUEUE = (
         "a range is released before its flush",
         "flush_queue.c",
         "test_flush_queue",
-        "ring->slot[ring->head].ticket <= finished)",
-        "ring->slot[ring->head].ticket <= finished + 1)",
+        "ring->slot[ring->head].ticket <= sync_load(&queue->finished)",
+        "ring->slot[ring->head].ticket <= sync_load(&queue->finished) + 1",
     ),
     Mutant(
         "collecting writes past the room it was given",
