@@ -139,7 +139,7 @@ static enum iova_status furnish(struct iova_live *live, const struct iova_live_c
 	if (status != IOVA_OK)
 		return status;
 	live->caches = live->domain->caches;
-	map_init(&live->marks, &live->memory, live->top - 1);
+	map_init(&live->marks, &live->memory);
 	status = flush_queue_init(&live->queue, live->cpus, &live->memory);
 	if (status == IOVA_OK)
 		status = reserve_holes(live, windows, count);

@@ -104,15 +104,15 @@ RANGE_MAP = (
         "a branch of the map that can not be completed is lost",
         "range_map.c",
         "test_range_map",
-        "\t\t\tif (below)\n\t\t\t\tfree_below(map, below, i - 1);\n",
+        "\t\t\tif (i > level)\n\t\t\t\tunstack(map, below, pfn, i - 1, level);\n",
         "",
     ),
     Mutant(
-        "a map of whole nodes gets a level too many",
+        "the map grows a level more than it needs",
         "range_map.c",
         "test_range_map",
-        "(bits + MAP_BITS - 1) / MAP_BITS;",
-        "bits / MAP_BITS + 1;",
+        "levels_to_cover(old, pfn), top",
+        "levels_to_cover(old, pfn) + 1, top",
     ),
     Mutant(
         "the map counts its leaves only",
@@ -122,11 +122,11 @@ RANGE_MAP = (
         "return node_bytes(0) + 0 * level;",
     ),
     Mutant(
-        "bytes above the last pfn are found",
+        "bytes are found under another prefix",
         "range_map.h",
         "test_range_map",
-        "if (__builtin_expect(pfn > map->last, 0))",
-        "if (__builtin_expect((pfn | (MAP_FANOUT - 1)) > (map->last | (MAP_FANOUT - 1)), 0))",
+        "unlikely(!root || (pfn & root->mask) != root->prefix)",
+        "unlikely(!root)",
     ),
 )
 
@@ -170,8 +170,8 @@ FLUSH_QUEUE = (
         "collecting writes past the room it was given",
         "flush_queue.c",
         "test_flush_queue",
-        "while (n < room && !ring_is_empty(ring)",
-        "while (n <= room && !ring_is_empty(ring)",
+        "while (n < room && head_is_flushed(queue, ring))",
+        "while (n <= room && head_is_flushed(queue, ring))",
     ),
     Mutant(
         "who loses the race for a ring goes on with its own",

@@ -173,6 +173,7 @@ static void memory_is_given_back_without_a_call(void)
 	struct iova_counters counters = iova_live_counters(live, 0);
 	CHECK(counters.reclaimed + counters.popped >= counters.pushed);
 	CHECK(counters.runs > 0);
+	CHECK(reclaimer_stop(DEADLINE_S * 1000 * MS));
 	CHECK_SOUND(iova_check(live->domain));
 	iova_live_destroy(live);
 	tear_down();

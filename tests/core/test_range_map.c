@@ -49,15 +49,28 @@ static uint64_t nodes_needed(const struct model *model, unsigned level)
 	return nodes;
 }
 
+static unsigned levels_of(const struct range_map *map)
+{
+	return map->root ? map->root->levels : 0;
+}
+
+static uint64_t roots_of(const struct range_map *map)
+{
+	uint64_t roots = 0;
+	for (const struct map_root *root = map->root; root; root = root->older)
+		roots++;
+	return roots;
+}
+
 static void check_nodes(const struct range_map *map, const struct model *model,
 			const struct test_memory *memory)
 {
 	uint64_t leaves = nodes_needed(model, 0), inner = 0;
-	for (unsigned level = 1; level < map->levels; level++)
+	for (unsigned level = 1; level < levels_of(map); level++)
 		inner += nodes_needed(model, level);
 	CHECK_EQ(map->bytes, leaves * LEAF_BYTES + inner * INNER_BYTES);
 	CHECK_EQ(memory->blocks[IOVA_MEMORY_CACHES], leaves + inner);
-	CHECK_EQ(test_memory_held(memory), leaves + inner);
+	CHECK_EQ(test_memory_held(memory), leaves + inner + roots_of(map));
 }
 
 /* --------------------------------------------------------------------- random histories */
@@ -125,7 +138,7 @@ static void random_history(uint64_t seed, uint64_t bits, bool trace)
 	if (seed % 2 == 0)
 		last -= random_below(&random, last / 2 + 1);
 	test_memory_init(&memory);
-	map_init(&map, &memory.table, last);
+	map_init(&map, &memory.table);
 	for (unsigned i = 0; model.count < MOST_WRITTEN && i < 4 * MOST_WRITTEN; i++) {
 		uint64_t pfn = some_pfn(&random, &model, last);
 		if (trace)
@@ -155,7 +168,7 @@ static void every_byte_keeps_its_value_and_its_place(void)
 
 /* ----------------------------------------------------------------------------- shapes */
 
-static void levels_follow_from_the_last_pfn(void)
+static void levels_follow_from_what_the_pfns_have_in_common(void)
 {
 	static const struct {
 		uint64_t last;
@@ -175,13 +188,13 @@ static void levels_follow_from_the_last_pfn(void)
 		struct test_memory memory;
 		struct range_map map;
 		test_memory_init(&memory);
-		map_init(&map, &memory.table, shapes[i].last);
-		CHECK_EQ(map.levels, shapes[i].levels);
+		map_init(&map, &memory.table);
 		uint8_t *lowest = map_make(&map, 0);
 		*lowest = 3;
 		uint8_t *highest = map_make(&map, shapes[i].last);
 		CHECK_EQ(*highest, shapes[i].last == 0 ? 3 : 0);
 		*highest = 7;
+		CHECK_EQ(levels_of(&map), shapes[i].levels);
 		CHECK_EQ(*map_find(&map, 0), shapes[i].last == 0 ? 7 : 3);
 		CHECK_EQ(*map_find(&map, shapes[i].last), 7);
 		map_fini(&map);
@@ -194,7 +207,7 @@ static void a_map_without_a_byte_costs_nothing(void)
 	struct test_memory memory;
 	struct range_map map;
 	test_memory_init(&memory);
-	map_init(&map, &memory.table, UINT64_MAX);
+	map_init(&map, &memory.table);
 	CHECK(map_find(&map, 0) == NULL);
 	CHECK(map_find(&map, UINT64_MAX) == NULL);
 	CHECK_EQ(memory.questions, 0);
@@ -202,19 +215,30 @@ static void a_map_without_a_byte_costs_nothing(void)
 	map_fini(&map);
 }
 
-static void above_the_last_pfn_nothing_is_found(void)
+static void bytes_that_lie_together_need_one_leaf(void)
 {
+	const uint64_t base = (UINT64_C(1) << 36) - MAP_FANOUT;
 	struct test_memory memory;
 	struct range_map map;
 	test_memory_init(&memory);
-	map_init(&map, &memory.table, 4096 + 100);
-	*map_make(&map, 4096 + 100) = 1;
-	*map_make(&map, 0) = 1;
-	CHECK(map_find(&map, 4096 + 101) == NULL);
-	CHECK(map_find(&map, UINT64_C(1) << 24) == NULL);
+	map_init(&map, &memory.table);
+	for (uint64_t i = 0; i < MAP_FANOUT; i++)
+		*map_make(&map, base + i) = 1;
+	CHECK_EQ(map.bytes, LEAF_BYTES);
+	CHECK(map_find(&map, base - 1) == NULL);
+	CHECK(map_find(&map, base + MAP_FANOUT) == NULL);
+	CHECK(map_find(&map, MAP_FANOUT - 1) == NULL);
 	CHECK(map_find(&map, UINT64_MAX) == NULL);
 	map_fini(&map);
 	CHECK_EQ(test_memory_held(&memory), 0);
+}
+
+static void neighbours_bytes_lie_in_different_cache_lines(void)
+{
+	for (unsigned order = 0; order < 10; order++)
+		for (uint64_t pfn = 0; pfn < MAP_FANOUT; pfn++)
+			CHECK(map_place(pfn << order) / 64 !=
+			      map_place((pfn + 1) << order) / 64);
 }
 
 /* ------------------------------------------------------------------------- no memory */
@@ -225,7 +249,7 @@ static void refuse_each_node(uint64_t last, bool with_a_neighbour)
 	struct range_map map;
 	for (uint64_t node = 1;; node++) {
 		test_memory_init(&memory);
-		map_init(&map, &memory.table, last);
+		map_init(&map, &memory.table);
 		if (with_a_neighbour)
 			*map_make(&map, 0) = 9;
 		uint64_t held = test_memory_held(&memory), bytes = map.bytes;
@@ -233,7 +257,8 @@ static void refuse_each_node(uint64_t last, bool with_a_neighbour)
 		uint8_t *byte = map_make(&map, last);
 		if (memory.refusals == 0) {
 			CHECK(byte != NULL);
-			CHECK_EQ(node, map.levels + 1 - with_a_neighbour);
+			/* a leaf and a root, or the nodes above both, a branch and a root */
+			CHECK_EQ(node, with_a_neighbour ? 2 * levels_of(&map) : 3);
 			map_fini(&map);
 			return;
 		}
@@ -304,7 +329,7 @@ static void race_once(unsigned apart, bool meets)
 	struct race race = { .apart = apart, .meets = meets };
 	shared_memory_init(&race.shared);
 	CHECK_EQ(pthread_barrier_init(&race.meeting, NULL, THREADS), 0);
-	map_init(&race.map, &race.shared.table, (UINT64_C(1) << 36) - 1);
+	map_init(&race.map, &race.shared.table);
 	run_threads(make_bytes, &race);
 
 	for (unsigned leaf = 0; leaf < LEAVES; leaf++) {
@@ -317,7 +342,7 @@ static void race_once(unsigned apart, bool meets)
 	}
 	uint64_t leaves = apart < 12 ? LEAVES : 2 * LEAVES;
 	CHECK_EQ(race.map.bytes, leaves * LEAF_BYTES + (LEAVES + 1) * INNER_BYTES);
-	CHECK_EQ(test_memory_held(&race.shared.memory), leaves + LEAVES + 1);
+	CHECK_EQ(test_memory_held(&race.shared.memory), leaves + LEAVES + 1 + roots_of(&race.map));
 	map_fini(&race.map);
 	CHECK_EQ(pthread_barrier_destroy(&race.meeting), 0);
 	shared_memory_fini(&race.shared);
@@ -337,9 +362,10 @@ int main(int argc, char **argv)
 	TEST(every_byte_keeps_its_value_and_its_place);
 	if (plan.one)
 		return 0;
-	TEST(levels_follow_from_the_last_pfn);
+	TEST(levels_follow_from_what_the_pfns_have_in_common);
 	TEST(a_map_without_a_byte_costs_nothing);
-	TEST(above_the_last_pfn_nothing_is_found);
+	TEST(bytes_that_lie_together_need_one_leaf);
+	TEST(neighbours_bytes_lie_in_different_cache_lines);
 	TEST(each_allocation_may_fail_and_leaves_nothing_behind);
 	TEST(no_byte_is_lost_when_two_threads_make_the_same_nodes);
 	return 0;
