@@ -83,15 +83,21 @@ enum iova_status iova_live_alloc_many(iova_live *live, size_t n, uint64_t size, 
 
 /* ----------------------------------------------------------------------------- free */
 
-/* How many of the first n addresses lie in the windows at whole granules: all, or none known. */
+/*
+ * Whether all n addresses lie at or below the last of the windows, at whole granules. Free
+ * of branches and comparisons, which SSE2 has not for 64 bits: a difference below zero and
+ * an address in the upper half both show in the top bit.
+ */
 static bool all_plausible(const struct iova_live *live, const uint64_t *addresses, uint64_t n)
 {
-	uint64_t mask = live->mask, odd = 0, above = 0;
+	uint64_t mask = live->mask, last = live->last, odd = 0, far = 0;
+	if (unlikely((int64_t)last < 0))
+		return false; /* one by one, then */
 	for (uint64_t i = 0; i < n; i++) {
-		odd |= addresses[i] & mask;
-		above |= (uint64_t)(addresses[i] > live->last);
+		odd |= addresses[i];
+		far |= addresses[i] | (last - addresses[i]);
 	}
-	return !odd && !above;
+	return !(odd & mask) && (int64_t)far >= 0;
 }
 
 /* How many of the first n were live ranges of the class, and are taken from their owner. */

@@ -64,7 +64,8 @@ static struct object_name name_in_domain(const void *object)
 
 static struct object_name name_in_live(const void *object)
 {
-	const char *marks = live->marks.root, *at = object;
+	const char *at = object;
+	const char *marks = live->marks.root ? live->marks.root->node : NULL;
 	if (object == &live->first)
 		return named("first lock", 0, RANK_FIRST);
 	if (object == &live->quick_frames)
@@ -87,8 +88,9 @@ static struct object_name name_in_live(const void *object)
 		return named("finished", 0, 0);
 	if (object == &live->marks.root)
 		return named("marks", 0, 0);
-	if (marks && at >= marks && at <= marks + frames)
-		return named("mark", (unsigned)(at - marks), 0);
+	/* map_place() turned back: 65 * 4033 is 1 modulo 4096. */
+	if (marks && at >= marks && at < marks + MAP_FANOUT)
+		return named("mark", (unsigned)(at - marks) * 4033u % MAP_FANOUT, 0);
 	return named(NULL, 0, 0);
 }
 
