@@ -13,7 +13,7 @@ SOURCES := $(shell find core src -name '*.[ch]' -o -name '*.py' -o -name '*.pyx'
 	-o -name '*.html' -o -name '*.parquet' -o -name 'meson.build') meson.build meson.options pyproject.toml README.md
 
 .PHONY: help build demo test lint test-c test-python check check-sanitizers check-python-sanitized \
-	check-explorer check-fuzz check-wheel bench gate lock clean
+	check-explorer check-stress check-fuzz check-wheel stress bench gate lock clean
 
 help:
 	@echo 'make demo    compare depot designs on a bundled trace; writes report.html'
@@ -64,7 +64,7 @@ test-python: build
 
 # --------------------------------------------------------------------------------- checks
 
-check: check-sanitizers check-python-sanitized check-explorer check-fuzz check-wheel gate
+check: check-sanitizers check-python-sanitized check-explorer check-stress check-fuzz check-wheel gate
 
 check-sanitizers: $(VENV)/.installed
 	tests/check/sanitizers
@@ -75,11 +75,17 @@ check-python-sanitized: $(VENV)/.installed
 check-explorer:
 	tests/check/explorer
 
+check-stress: $(VENV)/.installed
+	tests/check/stress
+
 check-fuzz: $(VENV)/.installed
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/check/fuzz
 
 check-wheel: $(VENV)/.installed
 	tests/check/wheel
+
+stress: $(VENV)/.installed
+	STRESS_SECONDS=240 tests/check/stress
 
 bench: build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bench.txt \

@@ -26,7 +26,7 @@ struct cpu_cache {
 	uint64_t puts;
 	struct spin_lock lock; /* live domains */
 	uint32_t used;	       /* live domains: it was locked once; see live_lock.c */
-	uint64_t unused;
+	uint64_t front;	       /* live domains: what sequences change; see rseq.h */
 };
 
 _Static_assert(sizeof(struct cpu_cache) == 64, "a CPU's cache is one cache line");

@@ -3,15 +3,14 @@
 
 /* ------------------------------------------------------------------ making and freeing */
 
-enum iova_status flush_queue_init(struct flush_queue *queue, uint32_t cpus,
-				  const struct iova_memory *memory)
+void flush_queue_init(struct flush_queue *queue, uint32_t cpus, const struct iova_memory *memory)
 {
-	size_t bytes = cpus * sizeof(struct flush_ring *);
 	*queue = (struct flush_queue){ .cpus = cpus, .memory = memory };
-	queue->rings = memory_get(memory, IOVA_MEMORY_CACHES, bytes);
-	if (!queue->rings)
-		return IOVA_NO_MEMORY;
-	return IOVA_OK;
+}
+
+static size_t heads_bytes(const struct flush_queue *queue)
+{
+	return queue->cpus * sizeof(struct flush_ring *);
 }
 
 static void ring_delete(struct flush_queue *queue, struct flush_ring *ring)
@@ -26,28 +25,43 @@ void flush_queue_fini(struct flush_queue *queue)
 	for (uint32_t cpu = 0; cpu < queue->cpus; cpu++)
 		if (queue->rings[cpu])
 			ring_delete(queue, queue->rings[cpu]);
-	memory_put(queue->memory, IOVA_MEMORY_CACHES, queue->rings,
-		   queue->cpus * sizeof(struct flush_ring *));
+	memory_put(queue->memory, IOVA_MEMORY_CACHES, queue->rings, heads_bytes(queue));
 	queue->rings = NULL;
 }
 
 static struct flush_ring *ring_of(struct flush_queue *queue, uint32_t cpu)
 {
 	assert_cheap(cpu < queue->cpus);
-	return sync_load(&queue->rings[cpu]);
+	struct flush_ring **rings = sync_load(&queue->rings);
+	return rings ? sync_load(&rings[cpu]) : NULL;
+}
+
+/* Where the rings of all CPUs hang; NULL: no memory. */
+static struct flush_ring **heads_make(struct flush_queue *queue)
+{
+	struct flush_ring **there = sync_load(&queue->rings), **rings;
+	if (there)
+		return there;
+	rings = memory_get(queue->memory, IOVA_MEMORY_CACHES, heads_bytes(queue));
+	if (!rings || sync_cas(&queue->rings, &there, rings))
+		return rings;
+	memory_put(queue->memory, IOVA_MEMORY_CACHES, rings, heads_bytes(queue));
+	return there; /* another thread was first */
 }
 
 /* NULL: no memory. */
 static struct flush_ring *ring_make(struct flush_queue *queue, uint32_t cpu)
 {
+	struct flush_ring **rings = heads_make(queue), *there = NULL;
+	if (!rings)
+		return NULL;
 	struct flush_ring *ring = memory_get(queue->memory, IOVA_MEMORY_CACHES, sizeof(*ring));
-	struct flush_ring *there = NULL;
 	if (!ring)
 		return NULL;
 	ring->lock = (struct mutex){ 0 };
 	ring->head = ring->tail = 0;
 	ring->frozen = false;
-	if (sync_cas(&queue->rings[cpu], &there, ring))
+	if (sync_cas(&rings[cpu], &there, ring))
 		return ring;
 	ring_delete(queue, ring); /* another thread was first */
 	return there;

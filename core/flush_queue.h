@@ -39,16 +39,15 @@ struct flush_ring {
 };
 
 struct flush_queue {
-	struct flush_ring **rings; /* [cpu]; NULL: none has been made */
+	struct flush_ring **rings; /* atomic, as its members [cpu]; NULL: none has been made */
 	uint32_t cpus;
 	uint64_t issued;   /* highest ticket given out; 0: none */
 	uint64_t finished; /* every ticket up to this was flushed */
 	const struct iova_memory *memory;
 };
 
-/* IOVA_NO_MEMORY, or IOVA_OK. */
-enum iova_status flush_queue_init(struct flush_queue *queue, uint32_t cpus,
-				  const struct iova_memory *memory);
+/* Costs no memory. The table must outlive the queue. */
+void flush_queue_init(struct flush_queue *queue, uint32_t cpus, const struct iova_memory *memory);
 /* Drops what is queued. No other call may be running. NULL rings (never initialised) are fine. */
 void flush_queue_fini(struct flush_queue *queue);
 

@@ -47,10 +47,14 @@ static uint32_t settle_cpu(struct iova_live *live, uint32_t cpu, uint32_t size_c
 void live_set_quick(struct iova_live *live)
 {
 	bool quick = !is_closed(live) && live->budget == 0 && !sync_load(&live->recorder);
-	sync_exchange(&live->quick_frames, quick ? UINT64_C(1) << (live->classes - 1) : 0);
+	uint64_t frames = quick ? UINT64_C(1) << (live->classes - 1) : 0;
+	sync_exchange(&live->quick_frames, frames);
+	sync_exchange(&live->sequence_frames, live->has_fronts ? frames : 0);
 	/* Closed meanwhile: whichever of the two comes last finds it closed. */
-	if (is_closed(live))
+	if (is_closed(live)) {
 		sync_exchange(&live->quick_frames, UINT64_C(0));
+		sync_exchange(&live->sequence_frames, UINT64_C(0));
+	}
 }
 
 void live_set_recorder(struct iova_live *live, const struct live_recorder *recorder)
@@ -77,6 +81,14 @@ void live_budget_release(struct iova_live *live)
 {
 	if (live->budget)
 		sync_sub(&live->budgeted, 1u);
+}
+
+void live_flush_all(struct iova_live *live)
+{
+	live_shut_fronts(live);
+	iova_flush_caches(live->domain);
+	live_reopen_fronts(live);
+	live_drop_kept(live);
 }
 
 /* ----------------------------------------------------------------------- allocation */
@@ -155,7 +167,7 @@ static enum iova_status take_from_tree(struct iova_live *live, const struct want
 	struct iova_range range;
 	enum iova_status status = cut_from_tree(live, wanted, &range);
 	if (unlikely(status != IOVA_OK)) {
-		iova_flush_caches(live->domain);
+		live_flush_all(live);
 		status = cut_from_tree(live, wanted, &range);
 	}
 	if (unlikely(status == IOVA_NO_SPACE))
@@ -341,11 +353,8 @@ enum iova_status live_disown(struct iova_live *live, uint64_t address, uint64_t 
 static bool put_into_cache(struct iova_live *live, uint32_t cpu, uint64_t pfn,
 			   unsigned size_class)
 {
-	if (size_class >= live->classes ||
-	    !rcache_put(live->domain, cpu, size_class, pfn, live_now(live)))
-		return false;
-	live_wake(live, iova_next_deadline(live->domain));
-	return true;
+	return size_class < live->classes &&
+	       rcache_put(live->domain, cpu, size_class, pfn, live_now(live));
 }
 
 static void put_back(struct iova_live *live, uint32_t cpu, uint64_t pfn, unsigned size_class)
@@ -365,14 +374,21 @@ APART static void put_back_recorded(struct iova_live *live, uint32_t cpu, uint64
 	record(live, event);
 }
 
-void live_put_back(struct iova_live *live, uint32_t cpu, uint64_t pfn, uint64_t pages,
-		   unsigned size_class)
+void live_put_back_in_drain(struct iova_live *live, uint32_t cpu, uint64_t pfn, uint64_t pages,
+			    unsigned size_class)
 {
 	cpu = settle_cpu(live, cpu, size_class);
 	if (unlikely(sync_load(&live->recorder)))
 		put_back_recorded(live, cpu, pfn, pages, size_class);
 	else
 		put_back(live, cpu, pfn, size_class);
+}
+
+void live_put_back(struct iova_live *live, uint32_t cpu, uint64_t pfn, uint64_t pages,
+		   unsigned size_class)
+{
+	live_put_back_in_drain(live, cpu, pfn, pages, size_class);
+	live_wake(live, iova_next_deadline(live->domain));
 }
 
 enum iova_status live_free_in_full(struct iova_live *live, uint32_t cpu, uint64_t address,
@@ -401,13 +417,16 @@ enum iova_status live_free_in_full(struct iova_live *live, uint32_t cpu, uint64_
 APART static enum iova_status alloc_slowly(struct iova_live *live, uint64_t size, uint64_t limit,
 					   uint64_t align, uint64_t *address)
 {
-	return live_alloc_in_full(live, platform_cpu_quick(), size, limit, align, address);
+	uint32_t cpu = platform_cpu_quick();
+	if (sequences_are_missing(live) && quick_alloc(live, cpu, size, limit, align, address))
+		return IOVA_OK;
+	return live_alloc_in_full(live, cpu, size, limit, align, address);
 }
 
 APART static enum iova_status alloc_checked(struct iova_live *live, uint64_t size, uint64_t limit,
 					    uint64_t align, uint64_t *address)
 {
-	if (likely(quick_alloc_checked(live, platform_cpu_quick(), size, limit, align, address)))
+	if (likely(quick_alloc_checked_here(live, size, limit, align, address)))
 		return IOVA_OK;
 	return alloc_slowly(live, size, limit, align, address);
 }
@@ -417,15 +436,19 @@ enum iova_status iova_live_alloc(iova_live *live, uint64_t size, uint64_t limit,
 {
 	if (live->checked)
 		return alloc_checked(live, size, limit, align, address);
-	if (likely(quick_alloc_unchecked(live, platform_cpu_quick(), size, limit, align,
-					 address)))
+	if (unlikely(align))
+		return alloc_slowly(live, size, limit, align, address);
+	if (likely(quick_alloc_unchecked_here(live, size, limit, 0, address)))
 		return IOVA_OK;
-	return alloc_slowly(live, size, limit, align, address);
+	return alloc_slowly(live, size, limit, 0, address);
 }
 
 APART static enum iova_status free_slowly(struct iova_live *live, uint64_t address, uint64_t size)
 {
-	return live_free_in_full(live, platform_cpu_quick(), address, size);
+	uint32_t cpu = platform_cpu_quick();
+	if (sequences_are_missing(live) && quick_free(live, cpu, address, size))
+		return IOVA_OK;
+	return live_free_in_full(live, cpu, address, size);
 }
 
 /* The cache had no room for a range that is nobody's any more. */
@@ -439,22 +462,25 @@ APART static enum iova_status free_owned(struct iova_live *live, uint64_t addres
 APART static enum iova_status free_checked(struct iova_live *live, uint64_t address,
 					   uint64_t size)
 {
-	uint32_t cpu = platform_cpu_quick();
-	if (unlikely(!quick_disown_checked(live, cpu, address, size)))
+	uint32_t cpu = quick_cpu();
+	unsigned order = quick_order(live, size);
+	if (unlikely(!is_quick_here(live, cpu, size) ||
+		     !quick_disown_checked(live, address, size)))
 		return free_slowly(live, address, size);
-	if (unlikely(!quick_put_on(live, cpu, address, size)))
+	if (unlikely(!quick_put_here(live, cpu, address, size, order)))
 		return free_owned(live, address, size);
 	return IOVA_OK;
 }
 
 enum iova_status iova_live_free(iova_live *live, uint64_t address, uint64_t size)
 {
-	uint32_t cpu = platform_cpu_quick();
+	uint32_t cpu = quick_cpu();
+	unsigned order = quick_order(live, size);
 	if (live->checked)
 		return free_checked(live, address, size);
-	if (unlikely(!quick_believe(live, cpu, address, size)))
+	if (unlikely(!is_quick_here(live, cpu, size) || !quick_believe(live, address)))
 		return free_slowly(live, address, size);
-	if (unlikely(!quick_put_on(live, cpu, address, size)))
+	if (unlikely(!quick_put_here(live, cpu, address, size, order)))
 		return free_owned(live, address, size);
 	return IOVA_OK;
 }
@@ -464,7 +490,7 @@ enum iova_status iova_live_flush_caches(iova_live *live)
 	if (is_closed(live))
 		return IOVA_CLOSED;
 	uint64_t began = began_now(live);
-	iova_flush_caches(live->domain);
+	live_flush_all(live);
 	record(live, (struct live_event){ .op = LIVE_OP_FLUSH_CACHES, .began = began });
 	return IOVA_OK;
 }

@@ -35,6 +35,7 @@
 #include "flush_queue.h"
 #include "platform.h"
 #include "range_map.h"
+#include "rseq.h"
 
 /* ---------------------------------------------------------------------------- marks */
 
@@ -105,12 +106,18 @@ struct iova_live {
 	uint8_t shift; /* log2 of the granule */
 	bool checked;
 	bool has_fixed; /* atomic: an unchecked domain keeps marks of fixed ranges */
+	bool has_fronts; /* CPUs' caches are used by sequences too; see live_front.h */
 
+	uint64_t sequence_frames; /* quick_frames, if it has fronts; else 0 */
+	struct rseq_site site; /* its CPUs are those of the domain, or none */
 	struct iova_domain *domain;
 	struct range_map marks;
 
 	/* The rest. */
 	bool closed; /* atomic */
+	bool fronts_shut;  /* atomic: no sequence is running, and none can */
+	uint32_t shutters; /* who wants them shut */
+	struct mutex front_lock; /* of these, and of the site */
 	uint64_t budget, budgeted; /* budgeted is atomic */
 	uint64_t flushes;	   /* atomic */
 	bool (*on_flush)(void *context);
@@ -224,6 +231,8 @@ void live_set_quick(struct iova_live *live);
  */
 void live_set_recorder(struct iova_live *live, const struct live_recorder *recorder);
 
+/* Empty every cache into the tree. */
+void live_flush_all(struct iova_live *live);
 /* What the short path leaves, on a CPU's cache; from cpus on: on that of the CPU this runs on. */
 enum iova_status live_alloc_in_full(struct iova_live *live, uint32_t cpu, uint64_t size,
 				    uint64_t limit, uint64_t align, uint64_t *address);
@@ -239,6 +248,12 @@ enum iova_status live_disown(struct iova_live *live, uint64_t address, uint64_t 
 /* Give back a range whose mark says it is free. */
 void live_put_back(struct iova_live *live, uint32_t cpu, uint64_t pfn, uint64_t pages,
 		   unsigned size_class);
+/*
+ * The same for who has the drain lock, and wakes the background thread afterwards: a fork
+ * takes that thread's lock first.
+ */
+void live_put_back_in_drain(struct iova_live *live, uint32_t cpu, uint64_t pfn, uint64_t pages,
+			    unsigned size_class);
 void live_budget_release(struct iova_live *live);
 /* Counts one more live range against the budget. */
 bool live_budget_take(struct iova_live *live);

@@ -36,8 +36,8 @@ static void release_ring(struct iova_live *live, uint32_t ring)
 	do {
 		n = flush_queue_collect(&live->queue, ring, slots, SLOTS_AT_ONCE);
 		for (uint32_t i = 0; i < n; i++)
-			live_put_back(live, platform_cpu_quick(), slots[i].pfn,
-				      slots[i].size, class_of_slot(live, &slots[i]));
+			live_put_back_in_drain(live, platform_cpu_quick(), slots[i].pfn,
+					       slots[i].size, class_of_slot(live, &slots[i]));
 	} while (n == SLOTS_AT_ONCE);
 }
 
@@ -48,6 +48,7 @@ static void release_flushed(struct iova_live *live, uint32_t ring)
 	begin_drain(live->domain);
 	release_ring(live, ring);
 	end_drain(live->domain);
+	live_wake(live, iova_next_deadline(live->domain));
 }
 
 static void release_all_flushed(struct iova_live *live)
@@ -56,6 +57,7 @@ static void release_all_flushed(struct iova_live *live)
 	for (uint32_t cpu = 0; cpu < live->cpus; cpu++)
 		release_ring(live, cpu);
 	end_drain(live->domain);
+	live_wake(live, iova_next_deadline(live->domain));
 }
 
 /* Ask for a flush that covers all tickets given out so far. */

@@ -6,7 +6,7 @@
 #ifndef IOVA_LIVE_FAST_H
 #define IOVA_LIVE_FAST_H
 
-#include "live.h"
+#include "live_front.h"
 
 /* Size class of `size` bytes, size >= 1: bits of the number of its last frame. */
 static inline unsigned quick_order(const struct iova_live *live, uint64_t size)
@@ -29,27 +29,30 @@ static inline struct cpu_cache *quick_cache(const struct iova_live *live, uint32
 }
 
 /* The top of a CPU's loaded magazine, if it is at most cap and nobody is in the cache; else 0. */
-static inline uint64_t quick_take(struct cpu_cache *cache, uint64_t cap)
+static inline uint64_t quick_take(struct iova_live *live, uint32_t cpu, unsigned order,
+				  uint64_t cap)
 {
-	if (unlikely(!peek(&cache->loaded) || !spin_try(&cache->lock)))
+	struct cpu_cache *cache = quick_cache(live, cpu, order);
+	if (unlikely(!peek(&cache->loaded) || !cache_try(live, cache, cpu)))
 		return 0;
 	uint64_t pfn = magazine_take_top(cache->loaded, cap);
 	cache->hits_loaded += pfn != 0;
-	spin_release(&cache->lock);
+	cache_release(live, cache, cpu);
 	return pfn;
 }
 
 /* False: no room on top of the loaded magazine, or somebody is in the cache. */
-static inline bool quick_put(struct cpu_cache *cache, uint64_t pfn)
+static inline bool quick_put(struct iova_live *live, uint32_t cpu, unsigned order, uint64_t pfn)
 {
-	if (unlikely(!peek(&cache->loaded) || !spin_try(&cache->lock)))
+	struct cpu_cache *cache = quick_cache(live, cpu, order);
+	if (unlikely(!peek(&cache->loaded) || !cache_try(live, cache, cpu)))
 		return false;
 	bool room = magazine_has_room(cache->loaded);
 	if (likely(room)) {
 		magazine_push(cache->loaded, pfn);
 		cache->puts++;
 	}
-	spin_release(&cache->lock);
+	cache_release(live, cache, cpu);
 	return room;
 }
 
@@ -85,7 +88,7 @@ static inline bool quick_alloc_unchecked(struct iova_live *live, uint32_t cpu, u
 	unsigned order = quick_order(live, size);
 	if (unlikely(!quick_cap(live, limit, order, &cap)))
 		return false;
-	uint64_t pfn = quick_take(quick_cache(live, cpu, order), cap);
+	uint64_t pfn = quick_take(live, cpu, order, cap);
 	if (unlikely(!pfn))
 		return false;
 	*address = pfn << live->shift;
@@ -121,10 +124,9 @@ static inline bool quick_believe_mark(struct iova_live *live, uint64_t pfn)
 }
 
 /* An unchecked domain: whether the range can go to a cache. */
-static inline bool quick_believe(struct iova_live *live, uint32_t cpu, uint64_t address,
-				 uint64_t size)
+static inline bool quick_believe(struct iova_live *live, uint64_t address)
 {
-	return likely(is_quick(live, cpu, size) && !(address & live->mask) &&
+	return likely(!(address & live->mask) &&
 		      (likely(!sync_load(&live->has_fixed)) ||
 		       quick_believe_mark(live, address >> live->shift)));
 }
@@ -137,32 +139,131 @@ static inline bool quick_disown_mark(struct iova_live *live, uint64_t pfn, unsig
 }
 
 /* A checked domain: take the range away from its owner; false: see the full path. */
-static inline bool quick_disown_checked(struct iova_live *live, uint32_t cpu, uint64_t address,
-					uint64_t size)
+static inline bool quick_disown_checked(struct iova_live *live, uint64_t address, uint64_t size)
 {
-	return likely(is_quick(live, cpu, size) && !(address & live->mask) &&
+	return likely(!(address & live->mask) &&
 		      quick_disown_mark(live, address >> live->shift, quick_order(live, size)));
+}
+
+/* The one or the other. */
+static inline bool quick_disown(struct iova_live *live, uint64_t address, uint64_t size)
+{
+	return live->checked ? quick_disown_checked(live, address, size) :
+			       quick_believe(live, address);
 }
 
 /* Put a range that has left its owner into the CPU's cache; false: no room. */
 static inline bool quick_put_on(struct iova_live *live, uint32_t cpu, uint64_t address,
 				uint64_t size)
 {
-	return quick_put(quick_cache(live, cpu, quick_order(live, size)),
-			 address >> live->shift);
+	return quick_put(live, cpu, quick_order(live, size), address >> live->shift);
 }
 
 /* False: the full path must see to it, and nothing has changed. */
 static inline bool quick_free(struct iova_live *live, uint32_t cpu, uint64_t address,
 			      uint64_t size)
 {
-	if (live->checked ? !quick_disown_checked(live, cpu, address, size) :
-			    !quick_believe(live, cpu, address, size))
+	if (unlikely(!is_quick(live, cpu, size) || !quick_disown(live, address, size)))
 		return false;
 	if (unlikely(!quick_put_on(live, cpu, address, size))) {
 		unsigned order = quick_order(live, size);
 		live_put_back(live, cpu, address >> live->shift, UINT64_C(1) << order, order);
 	}
+	return true;
+}
+
+/* ------------------------------------------------------------------ on the CPU we are on */
+
+/*
+ * By a sequence, which asks for the CPU itself, where sequences are built in and the domain
+ * has fronts; without fronts these refuse, and the functions above serve.
+ */
+
+static inline bool sequences_are_missing(const struct iova_live *live)
+{
+	return IOVA_HAS_RSEQ && !live->has_fronts;
+}
+
+/* What the functions below take for this CPU's number. */
+static inline uint32_t quick_cpu(void)
+{
+	return IOVA_HAS_RSEQ ? 0 : platform_cpu_quick();
+}
+
+static inline bool is_quick_here(const struct iova_live *live, uint32_t cpu, uint64_t size)
+{
+#if IOVA_HAS_RSEQ
+	(void)cpu;
+	return likely((size - 1) >> live->shift < peek(&live->sequence_frames));
+#else
+	return is_quick(live, cpu, size);
+#endif
+}
+
+static inline bool quick_alloc_unchecked_here(struct iova_live *live, uint64_t size,
+					      uint64_t limit, uint64_t align, uint64_t *address)
+{
+#if IOVA_HAS_RSEQ
+	uint64_t cap, pfn;
+	if (unlikely(!is_quick_here(live, 0, size) || align))
+		return false;
+	unsigned order = quick_order(live, size);
+	if (unlikely(!quick_cap(live, limit, order, &cap) ||
+		     !rseq_take(&live->site, live->caches + order, cap, &pfn)))
+		return false;
+	*address = pfn << live->shift;
+	return true;
+#else
+	return quick_alloc_unchecked(live, platform_cpu_quick(), size, limit, align, address);
+#endif
+}
+
+static inline bool quick_alloc_checked_here(struct iova_live *live, uint64_t size, uint64_t limit,
+					    uint64_t align, uint64_t *address)
+{
+	uint64_t taken;
+	if (unlikely(!quick_alloc_unchecked_here(live, size, limit, align, &taken)))
+		return false;
+	mark_live(live, taken >> live->shift, quick_order(live, size));
+	*address = taken;
+	return true;
+}
+
+/* order is that of size; is_quick_here() was asked. */
+static inline bool quick_put_here(struct iova_live *live, uint32_t cpu, uint64_t address,
+				  uint64_t size, unsigned order)
+{
+#if IOVA_HAS_RSEQ
+	(void)cpu, (void)size;
+	return rseq_put(&live->site, live->caches + order, address >> live->shift);
+#else
+	(void)order;
+	return quick_put_on(live, cpu, address, size);
+#endif
+}
+
+/* quick_alloc() and quick_free() without a CPU of the caller's choice. */
+static inline bool quick_alloc_here(struct iova_live *live, uint64_t size, uint64_t limit,
+				    uint64_t align, uint64_t *address)
+{
+	if (unlikely(sequences_are_missing(live)))
+		return quick_alloc(live, platform_cpu_quick(), size, limit, align, address);
+	if (live->checked)
+		return quick_alloc_checked_here(live, size, limit, align, address);
+	return quick_alloc_unchecked_here(live, size, limit, align, address);
+}
+
+static inline bool quick_free_here(struct iova_live *live, uint64_t address, uint64_t size)
+{
+	uint32_t cpu = quick_cpu();
+	unsigned order = quick_order(live, size);
+	if (unlikely(sequences_are_missing(live)))
+		return quick_free(live, platform_cpu_quick(), address, size);
+	if (unlikely(!is_quick_here(live, cpu, size) || !quick_disown(live, address, size)))
+		return false;
+	if (unlikely(!quick_put_here(live, cpu, address, size, order)))
+		live_put_back(live, cpu_of_caller(live), address >> live->shift,
+			      UINT64_C(1) << order, order);
 	return true;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* live_lock - a live domain's locks as the hooks of the domain inside it, and fork. */
-#include "live.h"
+#include "live_front.h"
 
 /*
  * A cache is entered for the first time. Fork takes the locks of the caches in use only,
@@ -24,6 +24,7 @@ static void acquire(void *context, enum iova_lock lock, uint32_t cpu, uint32_t s
 		if (unlikely(!sync_load(&cache->used)))
 			use_first(live, cache);
 		spin_acquire(&cache->lock);
+		cache_enter(live, cache, cpu);
 		break;
 	case IOVA_LOCK_DEPOT:
 		mutex_acquire(&live->domain->rcache[size_class].lock);
@@ -39,7 +40,7 @@ static void release(void *context, enum iova_lock lock, uint32_t cpu, uint32_t s
 	struct iova_live *live = context;
 	switch (lock) {
 	case IOVA_LOCK_CPU:
-		spin_release(&cpu_cache_of(live->domain, cpu, size_class)->lock);
+		cache_release(live, cpu_cache_of(live->domain, cpu, size_class), cpu);
 		break;
 	case IOVA_LOCK_DEPOT:
 		mutex_release(&live->domain->rcache[size_class].lock);
@@ -68,6 +69,8 @@ static void for_each_used_cache(struct iova_live *live, void (*visit)(struct spi
 void live_freeze(struct iova_live *live)
 {
 	struct iova_domain *domain = live->domain;
+	/* A child must not see half of what a sequence did. */
+	live_shut_fronts(live);
 	mutex_acquire(&domain->drain_lock);
 	mutex_acquire(&live->first);
 	for_each_used_cache(live, spin_acquire);
@@ -76,6 +79,7 @@ void live_freeze(struct iova_live *live)
 	mutex_acquire(&domain->tree_lock);
 	flush_queue_freeze(&live->queue);
 	spin_acquire(&live->kept.lock);
+	mutex_acquire(&live->front_lock);
 }
 
 /* In a child nobody waits, and the sleepers of the parent are not there to be woken. */
@@ -106,6 +110,9 @@ static void note_what_is_due(struct iova_live *live)
 void live_thaw(struct iova_live *live, bool in_child)
 {
 	struct iova_domain *domain = live->domain;
+	if (in_child && live->has_fronts)
+		live->shutters = 1; /* live_freeze(); the others stayed in the parent */
+	let_go(&live->front_lock, in_child);
 	spin_release(&live->kept.lock);
 	flush_queue_thaw(&live->queue, in_child);
 	let_go(&domain->tree_lock, in_child);
@@ -114,6 +121,7 @@ void live_thaw(struct iova_live *live, bool in_child)
 	for_each_used_cache(live, spin_release);
 	let_go(&live->first, in_child);
 	let_go(&domain->drain_lock, in_child);
+	live_reopen_fronts(live);
 	if (in_child)
 		note_what_is_due(live);
 }

@@ -30,7 +30,7 @@ static uint64_t take_some(struct iova_live *live, uint32_t cpu, unsigned order, 
 {
 	struct cpu_cache *cache = quick_cache(live, cpu, order);
 	uint64_t taken = 0;
-	if (!peek(&cache->loaded) || !spin_try(&cache->lock))
+	if (!peek(&cache->loaded) || !cache_try(live, cache, cpu))
 		return 0;
 	if (magazine_has_entries(cache->loaded)) {
 		taken = cache->loaded->count < n ? cache->loaded->count : n;
@@ -38,7 +38,7 @@ static uint64_t take_some(struct iova_live *live, uint32_t cpu, unsigned order, 
 		cache->loaded->count -= taken;
 		cache->hits_loaded += taken;
 	}
-	spin_release(&cache->lock);
+	cache_release(live, cache, cpu);
 	if (live->checked)
 		mark_all_live(live, out, taken, order);
 	return taken;
@@ -130,7 +130,7 @@ static uint64_t put_some(struct iova_live *live, uint32_t cpu, unsigned order,
 {
 	struct cpu_cache *cache = quick_cache(live, cpu, order);
 	uint64_t put = 0;
-	if (!peek(&cache->loaded) || !spin_try(&cache->lock))
+	if (!peek(&cache->loaded) || !cache_try(live, cache, cpu))
 		return 0;
 	if (magazine_has_room(cache->loaded)) {
 		uint64_t room = IOVA_MAGAZINE_CAPACITY - cache->loaded->count;
@@ -142,7 +142,7 @@ static uint64_t put_some(struct iova_live *live, uint32_t cpu, unsigned order,
 		copy_in(cache->loaded, addresses, put, live->shift);
 		cache->puts += put;
 	}
-	spin_release(&cache->lock);
+	cache_release(live, cache, cpu);
 	return put;
 }
 

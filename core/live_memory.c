@@ -5,9 +5,9 @@
  *
  * Every exchange with a depot frees a magazine or makes one, so a domain whose threads
  * hand ranges to one another would go to the heap once in 127 operations. The magazines
- * kept are bounded, and given back when the background thread runs for the domain: an idle
- * domain keeps none. (The second list of Bonwick and Adams' depot, "Magazines and Vmem",
- * section 3.1, is the same idea without the bound.)
+ * kept are bounded, and given back when the background thread runs for the domain, as it
+ * does after the last push, and when the caches are emptied. (The second list of Bonwick
+ * and Adams' depot, "Magazines and Vmem", section 3.1, is the same idea without the bound.)
  */
 #include "live.h"
 

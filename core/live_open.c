@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* live_open - opening and closing a live domain, and its part of the background thread. */
-#include "live.h"
+#include "live_front.h"
 
 #include <string.h>
 
@@ -140,9 +140,8 @@ static enum iova_status furnish(struct iova_live *live, const struct iova_live_c
 		return status;
 	live->caches = live->domain->caches;
 	map_init(&live->marks, &live->memory);
-	status = flush_queue_init(&live->queue, live->cpus, &live->memory);
-	if (status == IOVA_OK)
-		status = reserve_holes(live, windows, count);
+	flush_queue_init(&live->queue, live->cpus, &live->memory);
+	status = reserve_holes(live, windows, count);
 	if (status == IOVA_OK && !config->windows)
 		status = reserve_spans(live, &msi_window, 1);
 	if (status == IOVA_OK)
@@ -277,6 +276,7 @@ enum iova_status live_open(const struct iova_live_config *config, bool linux_exa
 		.freeze = member_freeze,
 		.thaw = member_thaw,
 	};
+	live_use_fronts(live, true);
 	live_set_quick(live);
 	if (!linux_exact)
 		reclaimer_join(&live->member);
@@ -291,6 +291,9 @@ enum iova_status iova_live_open(const struct iova_live_config *config, iova_live
 
 void iova_live_close(iova_live *live)
 {
+	/* First, so that who was told once that it is closed is told so ever after. */
+	sync_exchange(&live->quick_frames, UINT64_C(0));
+	sync_exchange(&live->sequence_frames, UINT64_C(0));
 	sync_exchange(&live->closed, true);
 	live_set_quick(live);
 }

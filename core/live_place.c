@@ -3,7 +3,7 @@
  * live_place - the address space of a live domain: windows and reservations, ranges at
  * fixed addresses, and what lies where.
  */
-#include "live.h"
+#include "live_front.h"
 
 #include <string.h>
 
@@ -129,7 +129,7 @@ static void lock_with_caches_flushed(struct iova_live *live, uint64_t lo, uint64
 	if (!holds_ranges(live, lo, hi))
 		return;
 	unlock_tree(live);
-	iova_flush_caches(live->domain);
+	live_flush_all(live);
 	lock_tree(live);
 }
 
@@ -253,8 +253,10 @@ static bool list_some(struct iova_live *live, uint64_t *pfn, struct iova_span *s
 		more = tree_next(&live->domain->tree, *pfn, &range);
 		if (!more)
 			break;
+		/* It took the place of one that was looked at in an earlier hold. */
+		bool overlaps = range.lo < *pfn;
 		*pfn = range.hi + 1;
-		if (place_of(live, range) != IOVA_PLACE_LIVE)
+		if (overlaps || place_of(live, range) != IOVA_PLACE_LIVE)
 			continue;
 		if (*count < room)
 			spans[*count] = span_of(live, range);
@@ -277,8 +279,12 @@ size_t iova_live_ranges(iova_live *live, struct iova_span *spans, size_t room)
 
 struct iova_counters iova_live_counters(iova_live *live, uint32_t size_class)
 {
-	return is_closed(live) ? (struct iova_counters){ 0 } :
-				 iova_read_counters(live->domain, size_class);
+	if (is_closed(live))
+		return (struct iova_counters){ 0 };
+	live_shut_fronts(live);
+	struct iova_counters counters = iova_read_counters(live->domain, size_class);
+	live_reopen_fronts(live);
+	return counters;
 }
 
 static void add_cached(struct iova_live *live, struct iova_live_stats *stats, uint64_t *pages)
@@ -302,7 +308,9 @@ enum iova_status iova_live_read(iova_live *live, struct iova_live_stats *stats)
 	*stats = (struct iova_live_stats){ 0 };
 	if (is_closed(live))
 		return IOVA_CLOSED;
+	live_shut_fronts(live);
 	add_cached(live, stats, &cached_pages);
+	live_reopen_fronts(live);
 	stats->deferred = flush_queue_length(&live->queue);
 	uint64_t deferred_pages = flush_queue_pages(&live->queue);
 	stats->flushes = sync_load(&live->flushes);

@@ -171,6 +171,11 @@ static const char *gather(const struct iova_domain *domain, struct cached_list *
 	for (uint32_t k = 0; k < domain->classes; k++) {
 		for (uint32_t cpu = 0; cpu < domain->cpus_possible; cpu++) {
 			const struct cpu_cache *cache = cpu_cache_of(domain, cpu, k);
+			/* Held only to have the counts of a live domain up to date. */
+			if (was_used(domain, cache) && domain->drain_batch) {
+				lock(domain, IOVA_LOCK_CPU, cpu, k);
+				unlock(domain, IOVA_LOCK_CPU, cpu, k);
+			}
 			const struct magazine *two[] = { cache->loaded, cache->previous };
 			for (unsigned i = 0; i < 2; i++) {
 				magazines += two[i] != NULL;

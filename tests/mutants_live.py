@@ -203,4 +203,313 @@ FLUSH_QUEUE = (
     ),
 )
 
-LIVE_MUTANTS = (*TREE_OWN, *RANGE_MAP, *FLUSH_QUEUE)
+LIVE = (
+    Mutant(
+        "a budget is not given back when an allocation fails",
+        "live.c",
+        "test_live",
+        """\
+		*address = pfn << live->shift;
+	else
+		live_budget_release(live);
+	return status;
+""",
+        """\
+		*address = pfn << live->shift;
+	return status;
+""",
+    ),
+    Mutant(
+        "emptying all caches forgets the depots of a live domain",
+        "rcache.c",
+        "test_live",
+        """\
+		if (domain->drain_batch)
+			drain_depot_briefly(domain, k);
+""",
+        """\
+		if (domain->drain_batch)
+			continue;
+""",
+    ),
+    Mutant(
+        "caches that were furnished at once do not count as used",
+        "live_open.c",
+        "test_live",
+        "\t\tmark_furnished_caches_used(live->domain);\n",
+        "\t\t(void)mark_furnished_caches_used;\n",
+    ),
+    Mutant(
+        "a request fails where Linux would not have searched",
+        "live.c",
+        "test_live_limits",
+        "if (wanted->align || live->linux_exact || wanted->order >= 63)",
+        "if (wanted->order < 64)",
+    ),
+    Mutant(
+        "frame 0 gets into a cache",
+        "live.c",
+        "test_live_limits",
+        "*pfn ? class_of(live, wanted) : MARK_EXACT",
+        "class_of(live, wanted)",
+    ),
+    Mutant(
+        "a limit inside a frame lets the frame through",
+        "live.h",
+        "test_live_limits",
+        "return (limit >> live->shift) + ((limit & live->mask) == live->mask);",
+        "return (limit >> live->shift) + 1;",
+    ),
+    Mutant(
+        "an aligned request is served from a cache",
+        "live.c",
+        "test_live_limits",
+        "if (wanted->order >= live->classes || wanted->align)",
+        "if (wanted->order >= live->classes)",
+    ),
+    Mutant(
+        "a free is checked and then carried out",
+        "live_fast.h",
+        "test_live_frees",
+        "return likely(mark && sync_cas(mark, &owned, (uint8_t)MARK_FREE));",
+        "sync_store(mark, (uint8_t)MARK_FREE);\n\treturn mark && owned;",
+    ),
+    Mutant(
+        "frees compare no sizes",
+        "live.c",
+        "test_live_frees",
+        "return stated == 0 || stated == pages || rounded_size(live->domain, stated) == pages;",
+        "return true;",
+    ),
+    Mutant(
+        "a mark of times gone by is taken for a free range's",
+        "live.c",
+        "test_live_frees",
+        "return mark == MARK_NONE || is_inside ?",
+        "return mark == MARK_NONE ?",
+    ),
+    Mutant(
+        "an unchecked domain forgets that there are fixed ranges",
+        "live_place.c",
+        "test_live_frees",
+        "\tsync_store(&live->has_fixed, true);\n",
+        "",
+    ),
+    Mutant(
+        "a fixed range is marked before its place is taken",
+        "live_place.c",
+        "test_live_place",
+        """\
+	enum iova_status status =
+		mark ? place(live, lo, lo + pages - 1) : IOVA_NO_MEMORY;
+""",
+        """\
+	if (mark)
+		sync_store(mark, (uint8_t)(MARK_LIVE | MARK_EXACT));
+	enum iova_status status =
+		mark ? place(live, lo, lo + pages - 1) : IOVA_NO_MEMORY;
+""",
+    ),
+    Mutant(
+        "a fixed address is refused while a cache holds it",
+        "live_place.c",
+        "test_live_place",
+        "\tunlock_tree(live);\n\tlive_flush_all(live);\n\tlock_tree(live);\n",
+        "",
+    ),
+    Mutant(
+        "a window that ends inside a later one hides its end",
+        "live_open.c",
+        "test_live_place",
+        "if (windows[i].hi >= next)",
+        "if (windows[i].hi)",
+    ),
+    Mutant(
+        "a reservation is put in front of its neighbours",
+        "live_place.c",
+        "test_live_place",
+        "\tsize_t at = first_not_below(reserved, lo);\n\tmemmove",
+        "\tsize_t at = 0;\n\tmemmove",
+    ),
+    Mutant(
+        "a deferred range is released by the flush before its own",
+        "flush_queue.c",
+        "test_live_defer",
+        "ring->slot[ring->head].ticket <= sync_load(&queue->finished);",
+        "ring->slot[ring->head].ticket <= sync_load(&queue->finished) + 1;",
+    ),
+    Mutant(
+        "a deferred free that grows old asks for no flush",
+        "live_defer.c",
+        "test_live_defer",
+        "now - queued > IOVA_FLUSH_AGE_NS;",
+        "now - queued > 1000 * IOVA_FLUSH_AGE_NS;",
+    ),
+    Mutant(
+        "a range that could not be deferred is nobody's",
+        "live_defer.c",
+        "test_live_defer",
+        "\tgive_back_to_owner(live, pfn, size_class);\n",
+        "\t(void)give_back_to_owner;\n",
+    ),
+    Mutant(
+        "a flush that failed counts as done",
+        "live_defer.c",
+        "test_live_defer",
+        "\tif (!live->on_flush(live->context))\n\t\treturn false;\n",
+        "\t(void)live->on_flush(live->context);\n",
+    ),
+    Mutant(
+        "a flush covers what was deferred while it ran",
+        "live_defer.c",
+        "test_live_defer",
+        "\tif (ticket)\n\t\t(void)flush_queue_finish(&live->queue, ticket);\n",
+        "\tticket = sync_load(&live->queue.issued);\n"
+        "\tif (ticket)\n\t\t(void)flush_queue_finish(&live->queue, ticket);\n",
+    ),
+    Mutant(
+        "a deferred range counts against the budget for ever",
+        "live_defer.c",
+        "test_live_defer",
+        "\tif (status == IOVA_OK) {\n\t\tlive_budget_release(live);\n",
+        "\tif (status == IOVA_OK) {\n",
+    ),
+    Mutant(
+        "a batch frees what lies between granules",
+        "live_many.c",
+        "test_live_many",
+        "\t\tif (addresses[i] & live->mask)\n\t\t\treturn i;\n",
+        "",
+    ),
+    Mutant(
+        "a batch that fails keeps what it took",
+        "live_many.c",
+        "test_live_many",
+        "\t\t\tgive_all_back(live, addresses, done, size);\n",
+        "\t\t\t(void)give_all_back;\n",
+    ),
+    Mutant(
+        "a batch takes a magazine from the bottom",
+        "live_many.c",
+        "test_live_many",
+        "out[i] = *(top - i) << shift;",
+        "out[i] = *(top - (n - 1) + i) << shift;",
+    ),
+    Mutant(
+        "a range without a mark stays in the tree",
+        "live.c",
+        "test_live_faults",
+        "\t\tiova_free_raw(live->domain, pfn);\n\t\treturn IOVA_NO_MEMORY;\n",
+        "\t\treturn IOVA_NO_MEMORY;\n",
+    ),
+    Mutant(
+        "a free that finds no memory for a magazine is lost",
+        "live.c",
+        "test_live_faults",
+        "\tif (!put_into_cache(live, cpu, pfn, size_class))\n",
+        "\tif (!put_into_cache(live, cpu, pfn, size_class) && size_class >= live->classes)\n",
+    ),
+    Mutant(
+        "a child forgets what was due",
+        "live_lock.c",
+        "test_live_fork",
+        "\tif (in_child)\n\t\tnote_what_is_due(live);\n",
+        "\t(void)note_what_is_due;\n",
+    ),
+    Mutant(
+        "a domain goes while the background thread is in it",
+        "platform.c",
+        "test_live_background",
+        "bool is_running = reclaimer.running == member;",
+        "bool is_running = false;",
+    ),
+    Mutant(
+        "what is due in a closed domain is done",
+        "live_open.c",
+        "test_live_background",
+        "k < live->classes && !is_closed(live); k++)",
+        "k < live->classes; k++)",
+    ),
+    Mutant(
+        "the background thread never forgets that a flush was due",
+        "live_defer.c",
+        "test_live_defer",
+        "\tsync_exchange(&live->flush_due, IOVA_NEVER);\n",
+        "",
+    ),
+    Mutant(
+        "the short path does not see that a domain was closed",
+        "live_open.c",
+        "test_live_threads",
+        """\
+	sync_exchange(&live->quick_frames, UINT64_C(0));
+	sync_exchange(&live->sequence_frames, UINT64_C(0));
+	sync_exchange(&live->closed, true);
+	live_set_quick(live);
+""",
+        "\tsync_exchange(&live->closed, true);\n",
+    ),
+    Mutant(
+        "a CPU without a cache uses one beyond the last",
+        "live.c",
+        "test_live_threads",
+        "\t\tif (cpu >= live->cpus)\n\t\t\tcpu %= live->cpus;\n",
+        "",
+    ),
+    Mutant(
+        "an aligned request does not empty the caches",
+        "live.c",
+        "test_live_model",
+        """\
+	if (unlikely(status != IOVA_OK)) {
+		live_flush_all(live);
+		status = cut_from_tree(live, wanted, &range);
+	}
+""",
+        """\
+	if (unlikely(status != IOVA_OK) && !wanted->align) {
+		live_flush_all(live);
+		status = cut_from_tree(live, wanted, &range);
+	}
+""",
+    ),
+    Mutant(
+        "figures count the room below the windows' start",
+        "live_place.c",
+        "test_live_model",
+        "uint64_t window_pages = live->top - live->domain->tree.start;",
+        "uint64_t window_pages = live->top;",
+    ),
+    Mutant(
+        "an allocation past the caches is told twice",
+        "live.c",
+        "test_live_record",
+        "\tif (!wanted->align)\n\t\trecord(live, event);\n",
+        "\trecord(live, event);\n",
+    ),
+    Mutant(
+        "a recorder that goes opens a closed domain",
+        "live.c",
+        "test_live_record",
+        "bool quick = !is_closed(live) && live->budget == 0 && !sync_load(&live->recorder);\n"
+        "\tuint64_t frames = quick ? UINT64_C(1) << (live->classes - 1) : 0;\n"
+        "\tsync_exchange(&live->quick_frames, frames);\n"
+        "\tsync_exchange(&live->sequence_frames, live->has_fronts ? frames : 0);\n"
+        "\t/* Closed meanwhile: whichever of the two comes last finds it closed. */\n"
+        "\tif (is_closed(live)) {\n",
+        "bool quick = live->budget == 0 && !sync_load(&live->recorder);\n"
+        "\tuint64_t frames = quick ? UINT64_C(1) << (live->classes - 1) : 0;\n"
+        "\tsync_exchange(&live->quick_frames, frames);\n"
+        "\tsync_exchange(&live->sequence_frames, live->has_fronts ? frames : 0);\n"
+        "\tif (!live->closed) {\n",
+    ),
+    Mutant(
+        "emptied magazines are kept when the caches are flushed",
+        "live.c",
+        "test_live_place",
+        "\tlive_drop_kept(live);\n",
+        "",
+    ),
+)
+
+LIVE_MUTANTS = (*TREE_OWN, *RANGE_MAP, *FLUSH_QUEUE, *LIVE)

@@ -6,6 +6,7 @@
 #include "live_support.h"
 #include "threads.h"
 
+#include <semaphore.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -69,14 +70,20 @@ static void *use_all_until_done(void *context)
 	return NULL;
 }
 
+/* Several magazines of ranges of that size, into the depot. */
+static void push_some(iova_live *domain, uint64_t size)
+{
+	static uint64_t address[8 * IOVA_MAGAZINE_CAPACITY];
+	CHECK_EQ(iova_live_alloc_many(domain, 8 * FULL, size, ANYWHERE, address), IOVA_OK);
+	CHECK_EQ(iova_live_free_many(domain, 8 * FULL, address, size, NULL), IOVA_OK);
+}
+
 /* Magazines that pile up in the depot go by themselves: the child has such a thread again. */
 static void check_is_reclaimed(iova_live *domain)
 {
-	static uint64_t address[8 * IOVA_MAGAZINE_CAPACITY];
 	struct timespec ms = { 0, 1000000 };
 	uint64_t deadline = platform_now() + 60 * 1000 * MS;
-	CHECK_EQ(iova_live_alloc_many(domain, 8 * FULL, 8 * PAGE, ANYWHERE, address), IOVA_OK);
-	CHECK_EQ(iova_live_free_many(domain, 8 * FULL, address, 8 * PAGE, NULL), IOVA_OK);
+	push_some(domain, 8 * PAGE);
 	while (iova_live_counters(domain, 3).depot > 0) {
 		CHECK(platform_now() < deadline);
 		nanosleep(&ms, NULL);
@@ -192,10 +199,101 @@ static void what_is_due_is_not_forgotten_in_a_child(void)
 	close_all();
 }
 
+static sem_t looking, go;
+
+static void blocking_setup(const struct iova_design *design, const uint64_t *values,
+			   struct iova_mechanism *mechanism)
+{
+	(void)design;
+	(void)values;
+	mechanism->depot_max = UINT64_MAX;
+	mechanism->arm_delay_ns = MS;
+	mechanism->magazines_at_first_use = true;
+}
+
+static void blocking_look(const struct iova_design *design, void *state, const uint64_t *values,
+			  const struct iova_view *view, struct iova_decision *decision)
+{
+	(void)design;
+	(void)state;
+	(void)values;
+	decision->release = view->depot;
+	sem_post(&looking);
+	while (sem_wait(&go) != 0)
+		;
+}
+
+/* The child has no such look: the thread that is in it is not there. */
+static void use_what_was_looked_at(iova_live *domain)
+{
+	struct random random = { 1 };
+	for (unsigned i = 0; i < 100; i++)
+		use(domain, &random);
+	sem_post(&go);
+	push_some(domain, 8 * PAGE);
+	while (sem_wait(&looking) != 0)
+		;
+	CHECK(reclaimer_stop(60 * 1000 * MS));
+	CHECK_SOUND(iova_check(domain->domain));
+	iova_live_destroy(domain);
+}
+
+static void a_process_may_fork_while_a_policy_blocks(void)
+{
+	static const struct iova_design design = { .name = "blocking",
+						   .summary = "waits",
+						   .setup = blocking_setup,
+						   .look = blocking_look };
+	struct iova_live_config config = { .design = &design };
+	iova_live *domain;
+	int status;
+	CHECK_EQ(sem_init(&looking, 0, 0), 0);
+	CHECK_EQ(sem_init(&go, 0, 0), 0);
+	CHECK_EQ(iova_live_open(&config, &domain), IOVA_OK);
+	push_some(domain, 8 * PAGE);
+	while (sem_wait(&looking) != 0)
+		;
+	fflush(stdout);
+	pid_t child = fork();
+	if (child == 0) {
+		use_what_was_looked_at(domain);
+		_exit(0);
+	}
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	sem_post(&go);
+	CHECK(reclaimer_stop(60 * 1000 * MS));
+	CHECK_SOUND(iova_check(domain->domain));
+	iova_live_destroy(domain);
+}
+
+/* exit() with the background thread at work in domains that nobody destroys. */
+static void a_process_may_end_with_live_domains(void)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		int status;
+		fflush(stdout);
+		pid_t child = fork();
+		if (child == 0) {
+			struct timespec time = { 0, i * 200000 };
+			open_all();
+			/* Few frames: a leak checker does not follow mapped memory. */
+			push_some(live[0], PAGE);
+			push_some(live[2], PAGE);
+			nanosleep(&time, NULL);
+			exit(0);
+		}
+		CHECK_EQ(waitpid(child, &status, 0), child);
+		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	}
+}
+
 int main(void)
 {
 	TEST(a_child_s_domain_is_its_own);
 	TEST(what_is_due_is_not_forgotten_in_a_child);
+	TEST(a_process_may_fork_while_a_policy_blocks);
+	TEST(a_process_may_end_with_live_domains);
 	TEST(a_child_of_a_process_whose_threads_allocate_has_whole_domains);
 	return 0;
 }

@@ -245,6 +245,28 @@ static void a_batch_with_size_zero_frees_whatever_is_there(void)
 	end_live(&memory, live);
 }
 
+static void batches_reach_to_the_last_address(void)
+{
+	for (unsigned unchecked = 0; unchecked < 2; unchecked++) {
+		struct iova_span window = { UINT64_MAX - MIB + 1, UINT64_MAX };
+		iova_live *live = make_live(&memory,
+					    (struct iova_live_config){ .windows = &window,
+								       .window_count = 1,
+								       .unchecked = unchecked });
+		uint64_t address[200], odd[2];
+		CHECK_EQ(iova_live_alloc_many(live, 200, PAGE, ANYWHERE, address), IOVA_OK);
+		CHECK_EQ(address[0], UINT64_MAX - PAGE + 1);
+		CHECK_EQ(iova_live_free_many(live, 198, address, PAGE, NULL), IOVA_OK);
+		odd[0] = address[198];
+		odd[1] = address[199] + 1;
+		size_t bad;
+		CHECK_EQ(iova_live_free_many(live, 2, odd, PAGE, &bad), IOVA_NOT_ALLOCATED);
+		CHECK_EQ(bad, 1);
+		CHECK_EQ(read_stats(live).cached, 199);
+		end_live(&memory, live);
+	}
+}
+
 int main(void)
 {
 	TEST(batches_return_what_single_calls_would_return);
@@ -255,5 +277,6 @@ int main(void)
 	TEST(an_address_between_granules_frees_nothing_in_a_batch);
 	TEST(an_address_twice_in_a_batch_is_a_double_free);
 	TEST(a_batch_with_size_zero_frees_whatever_is_there);
+	TEST(batches_reach_to_the_last_address);
 	return 0;
 }

@@ -308,6 +308,19 @@ static void a_fixed_address_outside_the_windows_or_reserved_is_not_given(void)
 	end_live(&memory, live);
 }
 
+static void a_fixed_address_that_was_refused_is_nobody_s(void)
+{
+	iova_live *live = make_live_in(&memory, MIB, 2 * MIB - 1);
+	uint64_t top = take(live, PAGE);
+	CHECK_EQ(iova_live_alloc_at(live, MIB, MIB), IOVA_RESERVED);
+	CHECK_EQ(iova_live_free(live, MIB, MIB), IOVA_NOT_ALLOCATED);
+	/* And what is in the way is as it was. */
+	CHECK_EQ(iova_live_alloc_at(live, top, PAGE), IOVA_RESERVED);
+	give(live, top, PAGE);
+	CHECK_EQ(read_stats(live).cached, 1);
+	end_live(&memory, live);
+}
+
 static void a_fixed_address_takes_what_the_caches_hold(void)
 {
 	uint64_t address[3 * IOVA_MAGAZINE_CAPACITY];
@@ -403,9 +416,28 @@ static void memory_is_counted_to_the_byte(void)
 	give(live, take(live, PAGE), PAGE);
 	/* A magazine, and where marks are kept: a leaf and two levels of nodes at most. */
 	uint64_t more = read_stats(live).memory_bytes - before;
-	CHECK(more >= 1024 + MAP_FANOUT);
-	CHECK(more <= 2 * 1024 + MAP_FANOUT * (1 + 2 * sizeof(void *)));
+	CHECK(more >= sizeof(struct magazine) + MAP_FANOUT);
+	CHECK(more <= 2 * sizeof(struct magazine) + MAP_FANOUT * (1 + 2 * sizeof(void *)));
 	end_live(&memory, live);
+}
+
+static void flushing_the_caches_gives_their_memory_back(void)
+{
+	const struct iova_design *design;
+	for (uint32_t i = 0; (design = iova_design_at(i)) != NULL; i++) {
+		uint64_t address[10 * IOVA_MAGAZINE_CAPACITY];
+		iova_live *live = make_live(&memory, (struct iova_live_config){ .design = design,
+										.cpus = 1 });
+		CHECK_EQ(iova_live_alloc_many(live, 10 * FULL, PAGE, ANYWHERE, address), IOVA_OK);
+		CHECK_EQ(iova_live_free_many(live, 10 * FULL, address, PAGE, NULL), IOVA_OK);
+		CHECK(memory.blocks[IOVA_MEMORY_MAGAZINE] >= 10);
+		CHECK_EQ(iova_live_flush_caches(live), IOVA_OK);
+		/* But for the two that each CPU has of each class it used. */
+		uint64_t used = read_stats(live).totals.magazines;
+		CHECK(used == 2 || used == 2 * IOVA_DEFAULT_CLASSES);
+		CHECK_EQ(memory.blocks[IOVA_MEMORY_MAGAZINE], used);
+		end_live(&memory, live);
+	}
 }
 
 int main(void)
@@ -424,10 +456,12 @@ int main(void)
 	TEST(hundreds_of_reservations_are_kept_in_order);
 	TEST(a_fixed_address_is_given_if_it_is_free);
 	TEST(a_fixed_address_outside_the_windows_or_reserved_is_not_given);
+	TEST(a_fixed_address_that_was_refused_is_nobody_s);
 	TEST(a_fixed_address_takes_what_the_caches_hold);
 	TEST(what_was_at_a_fixed_address_is_handed_out_as_usual_afterwards);
 	TEST(every_address_is_found_in_what_holds_it);
 	TEST(live_ranges_are_listed_lowest_first);
 	TEST(memory_is_counted_to_the_byte);
+	TEST(flushing_the_caches_gives_their_memory_back);
 	return 0;
 }

@@ -221,9 +221,21 @@ static void stamp(uint64_t address, uint64_t pages, uint32_t from, uint32_t to)
 		CHECK_EQ(sync_exchange(&owner_of[i], to), from);
 }
 
-static void *hold_and_give(void *context)
+/* So that every CPU that this process may use is used. */
+static void go_to_a_cpu(uint32_t number)
 {
-	uint32_t me = *(const uint32_t *)context;
+	cpu_set_t allowed, one;
+	unsigned cpu = 0;
+	CHECK_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+	for (unsigned left = number % (unsigned)CPU_COUNT(&allowed) + 1; left > 0; cpu++)
+		left -= CPU_ISSET(cpu, &allowed) != 0;
+	CPU_ZERO(&one);
+	CPU_SET(cpu - 1, &one);
+	CHECK_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+}
+
+static void hold_and_give(uint32_t me)
+{
 	struct random random = { me };
 	uint64_t address[HELD] = { 0 }, pages[HELD];
 	for (unsigned i = 0; i < ROUNDS; i++) {
@@ -244,6 +256,13 @@ static void *hold_and_give(void *context)
 			give(live, address[i], pages[i] * PAGE);
 		}
 	}
+}
+
+static void *hold_and_give_on_a_cpu(void *context)
+{
+	uint32_t me = *(const uint32_t *)context;
+	go_to_a_cpu(me);
+	hold_and_give(me);
 	return NULL;
 }
 
@@ -256,7 +275,7 @@ static void run_many_threads(struct iova_live_config config)
 	open_for_threads(config);
 	for (uint32_t i = 0; i < MANY; i++) {
 		number[i] = i + 1;
-		CHECK_EQ(pthread_create(&thread[i], NULL, hold_and_give, &number[i]), 0);
+		CHECK_EQ(pthread_create(&thread[i], NULL, hold_and_give_on_a_cpu, &number[i]), 0);
 	}
 	for (uint32_t i = 0; i < MANY; i++)
 		CHECK_EQ(pthread_join(thread[i], NULL), 0);
@@ -293,9 +312,8 @@ static void look_on(void *context, unsigned number)
 	struct iova_span spans[8], span;
 	struct iova_live_stats stats;
 	if (number == 0) {
-		uint32_t me = 1;
 		for (unsigned i = 0; i < 20; i++)
-			(void)hold_and_give(&me);
+			hold_and_give(1);
 		sync_store(done, true);
 		return;
 	}

@@ -24,14 +24,15 @@ static struct object_name named(const char *name, unsigned index, unsigned rank)
 static struct object_name name_by_cpu(const void *object, unsigned cpu)
 {
 	const struct cpu_cache *cache = cpu_cache_of(domain, cpu, 0);
-	const struct flush_ring *ring = live->queue.rings[cpu];
+	struct flush_ring *const *rings = live->queue.rings;
+	const struct flush_ring *ring = rings ? rings[cpu] : NULL;
 	if (object == &cache->lock)
 		return named("CPU lock", cpu, RANK_CPU);
 	if (object == &cache->used)
 		return named("cache used", cpu, 0);
 	if (object == &cache->loaded)
 		return named("loaded", cpu, 0);
-	if (object == &live->queue.rings[cpu])
+	if (rings && object == &rings[cpu])
 		return named("ring", cpu, 0);
 	if (ring && object == &ring->lock)
 		return named("ring lock", cpu, RANK_RING);

@@ -18,8 +18,8 @@ static unsigned put_count, collected_count, refused;
 static struct object_name name_of(const void *object)
 {
 	for (unsigned cpu = 0; cpu < CPUS; cpu++) {
-		const struct flush_ring *ring = queue.rings[cpu];
-		if (object == &queue.rings[cpu])
+		const struct flush_ring *ring = queue.rings ? queue.rings[cpu] : NULL;
+		if (queue.rings && object == &queue.rings[cpu])
 			return (struct object_name){ "ring", cpu, 0 };
 		if (ring && object == &ring->lock)
 			return (struct object_name){ "ring lock", cpu, 1 };
@@ -93,7 +93,7 @@ static void begin(void)
 	memset(ticket_of, 0, sizeof(ticket_of));
 	highest = flushed = finished_before = 0;
 	put_count = collected_count = refused = 0;
-	explore_require(flush_queue_init(&queue, CPUS, &explore_memory) == IOVA_OK, "no queue");
+	flush_queue_init(&queue, CPUS, &explore_memory);
 }
 
 /* One flush more brings back whatever is left. */
