@@ -89,7 +89,7 @@ stress: $(VENV)/.installed
 
 bench: build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bench.txt \
-		|| echo 'libcachesim can not be installed here: its rows will be missing'
+		|| echo 'a peer can not be installed here: its rows will be missing'
 	$(BIN)/python -m benchmarks
 
 gate: build

@@ -43,11 +43,14 @@ def _core_sources() -> list[Path]:
     return sorted((ROOT / "core").rglob("*.c"))
 
 
-def shared_library() -> Path:
-    """The core as a shared library, as programs outside the project link it."""
+def shared_library(*, rseq: bool = True) -> Path:
+    """The core as a shared library, as programs outside the project link it.
+
+    Without ``rseq`` it is built with locks alone (``-Drseq=false``).
+    """
     OUT.mkdir(parents=True, exist_ok=True)
-    library = OUT / "libiova.so"
-    hidden = ("-fPIC", "-fvisibility=hidden", "-shared")
+    library = OUT / ("libiova.so" if rseq else "libiova-locks.so")
+    hidden = ("-fPIC", "-fvisibility=hidden", "-shared", *(() if rseq else ("-DIOVA_NO_RSEQ",)))
     _cc(*FLAGS, *hidden, *INCLUDES, *_core_sources(), "-o", library)
     return library
 

@@ -167,6 +167,17 @@ bool rcache_get(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, u
 /* Put a range into the CPU's cache. False: not cached, and nothing has changed. */
 bool rcache_put(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t pfn,
 		uint64_t now);
+/*
+ * The CPU's lock is held; its loaded magazine has nothing. One with entries takes its place;
+ * the counter of the hit that comes first. NULL: there is none.
+ */
+uint64_t *rcache_refill(struct iova_domain *domain, uint32_t cpu, uint32_t size_class);
+/*
+ * The CPU's lock is held; its loaded magazine has no room. One with room takes its place.
+ * *surplus: the caller is to empty and delete it. False: no memory, nothing has changed.
+ */
+bool rcache_make_room(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t now,
+		      struct magazine **surplus);
 void rcache_drain_cpu(struct iova_domain *domain, uint32_t cpu);
 void rcache_drain_depots(struct iova_domain *domain);
 /*

@@ -99,6 +99,9 @@ struct wanted {
 	uint64_t top;	/* one above the highest acceptable frame; at least `pages` */
 	unsigned order; /* of the size */
 	unsigned align; /* log2 of the alignment, in frames, if beyond the size's own; else 0 */
+	/* For a recorder: */
+	bool from_tree; /* no cache served it */
+	bool placed;	/* not where Linux's search would have */
 };
 
 static unsigned class_of(const struct iova_live *live, const struct wanted *wanted)
@@ -106,7 +109,7 @@ static unsigned class_of(const struct iova_live *live, const struct wanted *want
 	return wanted->order < live->classes ? wanted->order : MARK_EXACT;
 }
 
-static bool take_from_cache(struct iova_live *live, uint32_t cpu, const struct wanted *wanted,
+static bool take_from_cache(struct iova_live *live, uint32_t cpu, struct wanted *wanted,
 			    uint64_t *pfn)
 {
 	if (wanted->order >= live->classes || wanted->align)
@@ -115,7 +118,7 @@ static bool take_from_cache(struct iova_live *live, uint32_t cpu, const struct w
 	return rcache_get(live->domain, cpu, wanted->order, wanted->top - wanted->pages, pfn);
 }
 
-static enum iova_status cut_aligned(struct iova_live *live, const struct wanted *wanted,
+static enum iova_status cut_aligned(struct iova_live *live, struct wanted *wanted,
 				    unsigned align, struct iova_range *range)
 {
 	struct iova_domain *domain = live->domain;
@@ -126,15 +129,11 @@ static enum iova_status cut_aligned(struct iova_live *live, const struct wanted 
 		count_up(&domain->tree_counters[counters_of(domain, wanted->pages)].allocations,
 			 1);
 	unlock_tree(live);
-	if (status == IOVA_OK)
-		record(live, (struct live_event){ .op = LIVE_OP_PLACE,
-						  .began = began_now(live),
-						  .pfn = range->lo,
-						  .last = range->hi });
+	wanted->placed = status == IOVA_OK;
 	return status;
 }
 
-static enum iova_status cut_from_tree(struct iova_live *live, const struct wanted *wanted,
+static enum iova_status cut_from_tree(struct iova_live *live, struct wanted *wanted,
 				      struct iova_range *range)
 {
 	if (wanted->align)
@@ -146,7 +145,7 @@ static enum iova_status cut_from_tree(struct iova_live *live, const struct wante
  * Linux refuses 32-bit requests of a size that failed lately without a search; that is
  * right for its callers, who have a second limit to try. Here room that is there is found.
  */
-static enum iova_status cut_in_spite_of_linux(struct iova_live *live, const struct wanted *wanted,
+static enum iova_status cut_in_spite_of_linux(struct iova_live *live, struct wanted *wanted,
 					      struct iova_range *range)
 {
 	if (wanted->align || live->linux_exact || wanted->order >= 63)
@@ -161,10 +160,11 @@ static enum iova_status cut_in_spite_of_linux(struct iova_live *live, const stru
 	return status;
 }
 
-static enum iova_status take_from_tree(struct iova_live *live, const struct wanted *wanted,
+static enum iova_status take_from_tree(struct iova_live *live, struct wanted *wanted,
 				       uint64_t *pfn)
 {
 	struct iova_range range;
+	wanted->from_tree = true;
 	enum iova_status status = cut_from_tree(live, wanted, &range);
 	if (unlikely(status != IOVA_OK)) {
 		live_flush_all(live);
@@ -196,7 +196,7 @@ static enum iova_status mark_new(struct iova_live *live, uint64_t pfn, unsigned 
 	return IOVA_OK;
 }
 
-static enum iova_status take(struct iova_live *live, uint32_t cpu, const struct wanted *wanted,
+static enum iova_status take(struct iova_live *live, uint32_t cpu, struct wanted *wanted,
 			     uint64_t *pfn)
 {
 	if (take_from_cache(live, cpu, wanted, pfn)) {
@@ -212,15 +212,16 @@ static enum iova_status take(struct iova_live *live, uint32_t cpu, const struct 
 }
 
 APART static enum iova_status take_recorded(struct iova_live *live, uint32_t cpu,
-					    const struct wanted *wanted, uint64_t *pfn)
+					    struct wanted *wanted, uint64_t *pfn)
 {
-	struct live_event event = { .op = LIVE_OP_ALLOC, .cpu = cpu, .began = live_now(live) };
+	struct live_event event = { .cpu = cpu, .began = live_now(live) };
 	event.status = take(live, cpu, wanted, pfn);
+	event.op = wanted->placed ? LIVE_OP_PLACE : LIVE_OP_ALLOC;
 	event.size = wanted->pages;
 	event.limit = wanted->top - 1;
 	event.pfn = *pfn;
-	/* What has an alignment of its own was told as a place. */
-	if (!wanted->align)
+	event.last = wanted->placed ? *pfn + wanted->pages - 1 : wanted->from_tree;
+	if (!wanted->align || event.status == IOVA_OK)
 		record(live, event);
 	return event.status;
 }
@@ -234,6 +235,7 @@ static bool read_request(const struct iova_live *live, uint64_t size, uint64_t l
 	wanted->order = order_of(pages);
 	wanted->pages = rounded_size(live->domain, pages);
 	wanted->top = top_of(live, limit);
+	wanted->from_tree = wanted->placed = false;
 	wanted->align = align >> live->shift ? order_of(align >> live->shift) : 0;
 	if (wanted->align <= wanted->order)
 		wanted->align = 0;

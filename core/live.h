@@ -6,7 +6,8 @@
  * Theory of operation
  *
  * An allocation or free of a cached size runs on the cache of the CPU it happens on, under
- * that cache's own lock, and touches nothing that another CPU writes: live_fast.h. What
+ * that cache's own lock, or by a restartable sequence while nobody holds it (rseq.h), and
+ * touches nothing that another CPU writes: live_fast.h. What
  * the top of the loaded magazine can not serve, and every request that is out of the
  * ordinary (a budget, an alignment of its own, a fixed address, a recorder), takes the full
  * path in live.c. Closing a domain, recording and budgets switch the short path off by a
@@ -18,6 +19,7 @@
  *   CPU, depot, tree   as in domain.h
  *   ring     of the flush queue, see flush_queue.h
  *   places   none: reservations are changed under the tree lock
+ *   front    whether sequences may run, see live_front.h; nothing is taken under it
  *
  * A thread can lose its CPU while it holds a lock. Waiting for a CPU's lock is bounded
  * spinning, then another CPU's cache (harmless: which cache serves is never a matter of
@@ -66,7 +68,8 @@ struct reservations {
 /* A call, as a recorder sees it; sizes and places in frames, times as live_now(). */
 struct live_event {
 	enum live_op {
-		LIVE_OP_ALLOC,	/* size, limit, pfn; failed: status */
+		/* size, limit, pfn; last is 1 if no cache served it; failed: status */
+		LIVE_OP_ALLOC,
 		LIVE_OP_FREE,	/* size, pfn; also a deferred one, when it is released */
 		LIVE_OP_PLACE,	/* pfn..last, past the caches and Linux's search */
 		LIVE_OP_REMOVE, /* pfn, past the caches */

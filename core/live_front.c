@@ -70,9 +70,12 @@ static void close_all(struct iova_live *live)
 
 void live_use_fronts(struct iova_live *live, bool use)
 {
-	live_shut_fronts(live);
-	close_all(live);
-	live_reopen_fronts(live);
+	/* Without fronts none is open, and caches that were never used stay untouched. */
+	if (live->has_fronts) {
+		live_shut_fronts(live);
+		close_all(live);
+		live_reopen_fronts(live);
+	}
 	live->site.row_bytes = (uint32_t)live->stride;
 	live->has_fronts = use && live->cpus >= platform_cpus() &&
 			   rseq_is_there(&live->site.area);

@@ -1,43 +1,91 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * live_many - many ranges of one size at a time: as many as the loaded magazine holds, or
- * has room for, are moved under one hold of the CPU's lock, by loops that the compiler
- * makes vectors of. What comes next, an exchange of magazines or the tree, is one call of
- * the usual kind.
+ * live_many - many ranges of one size at a time: under one hold of the CPU's lock whole
+ * magazines are emptied or filled, by loops that the compiler makes vectors of, and
+ * exchanged as single calls would exchange them. What neither CPU nor depot can serve is one
+ * call of the usual kind.
  */
 #include "live_fast.h"
 
-/* ----------------------------------------------------------------------- allocation */
+/* Ranges that are moved in one hold of the CPU's lock: some microseconds' worth. */
+#define MOST_IN_A_HOLD UINT64_C(1024)
 
-/* From the top down, as single calls would take them. */
-static void copy_out(const struct magazine *magazine, uint64_t n, unsigned shift, uint64_t *out)
+static uint64_t at_most(uint64_t n, uint64_t most)
 {
-	const uint64_t *top = magazine->pfn + magazine->count - 1;
-	for (uint64_t i = 0; i < n; i++)
-		out[i] = *(top - i) << shift;
+	return n < most ? n : most;
+}
+
+/* -------------------------------------------------------------------------- marks */
+
+/* The leaf of the marks that was looked at last: neighbours are asked for in a row. */
+struct near_marks {
+	uint64_t piece; /* pfn / MAP_FANOUT */
+	uint8_t *leaf;
+};
+
+static uint8_t *find_mark(struct iova_live *live, struct near_marks *near, uint64_t pfn)
+{
+	if (likely(near->leaf && pfn >> MAP_BITS == near->piece))
+		return near->leaf + map_place(pfn);
+	uint8_t *mark = map_find(&live->marks, pfn);
+	if (mark) {
+		near->piece = pfn >> MAP_BITS;
+		near->leaf = mark - map_place(pfn);
+	}
+	return mark;
 }
 
 static void mark_all_live(struct iova_live *live, const uint64_t *addresses, uint64_t n,
 			  unsigned size_class)
 {
-	for (uint64_t i = 0; i < n; i++)
-		mark_live(live, addresses[i] >> live->shift, size_class);
+	struct near_marks near = { 0, NULL };
+	for (uint64_t i = 0; i < n; i++) {
+		uint8_t *mark = find_mark(live, &near, addresses[i] >> live->shift);
+		assert_cheap(mark);
+		sync_store(mark, (uint8_t)(MARK_LIVE | size_class));
+	}
 }
 
-/* Up to n ranges off the loaded magazine of this CPU; how many. */
+/* ----------------------------------------------------------------------- allocation */
+
+/* From the top down, as single calls would take them. */
+static void take_off(struct magazine *magazine, uint64_t n, unsigned shift, uint64_t *out)
+{
+	const uint64_t *top = magazine->pfn + magazine->count - 1;
+	for (uint64_t i = 0; i < n; i++)
+		out[i] = *(top - i) << shift;
+	magazine->count -= n;
+}
+
+/* The cache is held. */
+static uint64_t take_from_magazines(struct iova_live *live, uint32_t cpu, unsigned order,
+				    uint64_t n, uint64_t *out)
+{
+	struct cpu_cache *cache = quick_cache(live, cpu, order);
+	uint64_t taken = 0;
+	while (taken < n) {
+		uint64_t *first_hit = &cache->hits_loaded;
+		if (!magazine_has_entries(cache->loaded))
+			first_hit = rcache_refill(live->domain, cpu, order);
+		if (!first_hit)
+			break;
+		uint64_t here = at_most(cache->loaded->count, n - taken);
+		take_off(cache->loaded, here, live->shift, out + taken);
+		*first_hit += 1;
+		cache->hits_loaded += here - 1;
+		taken += here;
+	}
+	return taken;
+}
+
+/* Up to n ranges off magazines that this CPU has or can get; how many. */
 static uint64_t take_some(struct iova_live *live, uint32_t cpu, unsigned order, uint64_t n,
 			  uint64_t *out)
 {
 	struct cpu_cache *cache = quick_cache(live, cpu, order);
-	uint64_t taken = 0;
 	if (!peek(&cache->loaded) || !cache_try(live, cache, cpu))
 		return 0;
-	if (magazine_has_entries(cache->loaded)) {
-		taken = cache->loaded->count < n ? cache->loaded->count : n;
-		copy_out(cache->loaded, taken, live->shift, out);
-		cache->loaded->count -= taken;
-		cache->hits_loaded += taken;
-	}
+	uint64_t taken = take_from_magazines(live, cpu, order, at_most(n, MOST_IN_A_HOLD), out);
 	cache_release(live, cache, cpu);
 	if (live->checked)
 		mark_all_live(live, out, taken, order);
@@ -104,19 +152,33 @@ static bool all_plausible(const struct iova_live *live, const uint64_t *addresse
 static uint64_t disown_some(struct iova_live *live, const uint64_t *addresses, uint64_t n,
 			    unsigned order)
 {
+	struct near_marks near = { 0, NULL };
 	for (uint64_t i = 0; i < n; i++) {
-		uint64_t pfn = addresses[i] >> live->shift;
+		uint8_t owned = (uint8_t)(MARK_LIVE | order);
 		if (addresses[i] & live->mask)
 			return i;
-		if (live->checked ? !quick_disown_mark(live, pfn, order) :
-				    !quick_believe_mark(live, pfn))
+		uint8_t *mark = find_mark(live, &near, addresses[i] >> live->shift);
+		if (!mark || !sync_cas(mark, &owned, (uint8_t)MARK_FREE))
 			return i;
 	}
 	return n;
 }
 
-static void copy_in(struct magazine *magazine, const uint64_t *addresses, uint64_t n,
-		    unsigned shift)
+/* The same for a domain that believes its callers: whether they can go to a cache. */
+static uint64_t believe_some(struct iova_live *live, const uint64_t *addresses, uint64_t n)
+{
+	if (!all_plausible(live, addresses, n))
+		return 0;
+	if (likely(!sync_load(&live->has_fixed)))
+		return n;
+	for (uint64_t i = 0; i < n; i++)
+		if (!quick_believe_mark(live, addresses[i] >> live->shift))
+			return i;
+	return n;
+}
+
+static void put_on(struct magazine *magazine, const uint64_t *addresses, uint64_t n,
+		   unsigned shift)
 {
 	uint64_t *top = magazine->pfn + magazine->count;
 	for (uint64_t i = 0; i < n; i++)
@@ -124,25 +186,61 @@ static void copy_in(struct magazine *magazine, const uint64_t *addresses, uint64
 	magazine->count += n;
 }
 
-/* Put up to n ranges onto the loaded magazine of this CPU; how many. */
+/* Whether it looks as if the range could be freed: no magazines are exchanged for one that can not. */
+static bool looks_live(struct iova_live *live, uint64_t address, unsigned order)
+{
+	if (!live->checked)
+		return all_plausible(live, &address, 1);
+	uint8_t *mark = map_find(&live->marks, address >> live->shift);
+	return mark && sync_load(mark) == (MARK_LIVE | order) && !(address & live->mask);
+}
+
+/* Room in the loaded magazine, made if need be; 0: there can be none. The cache is held. */
+static uint64_t room_for_more(struct iova_live *live, uint32_t cpu, unsigned order,
+			      uint64_t address)
+{
+	struct cpu_cache *cache = quick_cache(live, cpu, order);
+	struct magazine *surplus = NULL;
+	if (!magazine_has_room(cache->loaded) &&
+	    (!looks_live(live, address, order) ||
+	     !rcache_make_room(live->domain, cpu, order, live_now(live), &surplus)))
+		return 0;
+	magazine_drain(live->domain, order, surplus);
+	magazine_delete(live->domain, order, surplus);
+	return IOVA_MAGAZINE_CAPACITY - cache->loaded->count;
+}
+
+/* The cache is held. */
+static uint64_t put_into_magazines(struct iova_live *live, uint32_t cpu, unsigned order,
+				   const uint64_t *addresses, uint64_t n)
+{
+	struct cpu_cache *cache = quick_cache(live, cpu, order);
+	uint64_t put = 0, room;
+	while (put < n && (room = room_for_more(live, cpu, order, addresses[put])) > 0) {
+		uint64_t wanted = at_most(room, n - put);
+		uint64_t ours = live->checked ?
+					disown_some(live, addresses + put, wanted, order) :
+					believe_some(live, addresses + put, wanted);
+		put_on(cache->loaded, addresses + put, ours, live->shift);
+		put += ours;
+		if (ours < wanted)
+			break;
+	}
+	cache->puts += put;
+	return put;
+}
+
+/* Put up to n ranges into magazines of this CPU; how many. */
 static uint64_t put_some(struct iova_live *live, uint32_t cpu, unsigned order,
 			 const uint64_t *addresses, uint64_t n)
 {
 	struct cpu_cache *cache = quick_cache(live, cpu, order);
-	uint64_t put = 0;
 	if (!peek(&cache->loaded) || !cache_try(live, cache, cpu))
 		return 0;
-	if (magazine_has_room(cache->loaded)) {
-		uint64_t room = IOVA_MAGAZINE_CAPACITY - cache->loaded->count;
-		put = room < n ? room : n;
-		if (!live->checked && !all_plausible(live, addresses, put))
-			put = 0;
-		if (live->checked || sync_load(&live->has_fixed))
-			put = disown_some(live, addresses, put, order);
-		copy_in(cache->loaded, addresses, put, live->shift);
-		cache->puts += put;
-	}
+	uint64_t put =
+		put_into_magazines(live, cpu, order, addresses, at_most(n, MOST_IN_A_HOLD));
 	cache_release(live, cache, cpu);
+	live_wake(live, iova_next_deadline(live->domain));
 	return put;
 }
 

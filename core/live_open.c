@@ -19,6 +19,9 @@ static bool frames_inside(const struct iova_live *live, struct iova_span span,
 	uint64_t mask = live->mask;
 	frames->lo = (span.first >> live->shift) + ((span.first & mask) != 0);
 	uint64_t top = (span.last >> live->shift) + ((span.last & mask) == mask);
+	/* With granules of a byte the last frame of all is the tree's own. */
+	if (top == 0 && span.last == UINT64_MAX)
+		top = ANCHOR_PFN;
 	frames->hi = top - 1;
 	return frames->lo < top;
 }
@@ -55,7 +58,9 @@ static enum iova_status reserve_holes(struct iova_live *live, const struct iova_
 		if (windows[i].hi >= next)
 			next = windows[i].hi + 1;
 	}
-	return live->linux_exact ? IOVA_OK : reserve_gaps(live, live->top, ANCHOR_PFN - 1);
+	if (live->linux_exact || live->top == ANCHOR_PFN)
+		return IOVA_OK;
+	return reserve_gaps(live, live->top, ANCHOR_PFN - 1);
 }
 
 static enum iova_status reserve_spans(struct iova_live *live, const struct iova_span *spans,

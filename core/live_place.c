@@ -129,7 +129,7 @@ static void lock_with_caches_flushed(struct iova_live *live, uint64_t lo, uint64
 	if (!holds_ranges(live, lo, hi))
 		return;
 	unlock_tree(live);
-	live_flush_all(live);
+	(void)iova_live_flush_caches(live);
 	lock_tree(live);
 }
 

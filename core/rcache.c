@@ -151,25 +151,30 @@ static void swap_magazines(struct cpu_cache *cache)
 	cache->previous = loaded;
 }
 
+uint64_t *rcache_refill(struct iova_domain *domain, uint32_t cpu, uint32_t size_class)
+{
+	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+	if (magazine_has_entries(cache->previous)) {
+		swap_magazines(cache);
+		return &cache->hits_previous;
+	}
+	struct magazine *full = pop_for_cpu(domain, cpu, size_class);
+	if (!full)
+		return NULL;
+	magazine_delete(domain, size_class, cache->loaded);
+	set_loaded(cache, full);
+	return &cache->hits_depot;
+}
+
 /* The CPU's lock is held; loaded has nothing. */
 static bool get_from_others(struct iova_domain *domain, uint32_t cpu, uint32_t size_class,
 			    uint64_t cap, uint64_t *pfn)
 {
-	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
-	bool taken;
-	if (magazine_has_entries(cache->previous)) {
-		swap_magazines(cache);
-		taken = magazine_take(cache->loaded, cap, pfn);
-		cache->hits_previous += taken;
-		return taken;
-	}
-	struct magazine *full = pop_for_cpu(domain, cpu, size_class);
-	if (!full)
+	uint64_t *hits = rcache_refill(domain, cpu, size_class);
+	if (!hits)
 		return false;
-	magazine_delete(domain, size_class, cache->loaded);
-	set_loaded(cache, full);
-	taken = magazine_take(full, cap, pfn);
-	cache->hits_depot += taken;
+	bool taken = magazine_take(cpu_cache_of(domain, cpu, size_class)->loaded, cap, pfn);
+	*hits += taken;
 	return taken;
 }
 
@@ -225,22 +230,29 @@ static struct magazine *load_new(struct iova_domain *domain, uint32_t cpu, uint3
 	return surplus;
 }
 
+bool rcache_make_room(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, uint64_t now,
+		      struct magazine **surplus)
+{
+	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+	*surplus = NULL;
+	if (magazine_has_room(cache->previous)) {
+		swap_magazines(cache);
+		return true;
+	}
+	/* Before the depot is looked at, on every exchange: as Linux does. */
+	struct magazine *fresh = magazine_new(domain, size_class);
+	if (fresh)
+		*surplus = load_new(domain, cpu, size_class, fresh, now);
+	return fresh != NULL;
+}
+
 /* The CPU's lock is held, and let go here; loaded has no room. */
 static bool put_into_others(struct iova_domain *domain, uint32_t cpu, uint32_t size_class,
 			    uint64_t pfn, uint64_t now)
 {
 	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
-	struct magazine *surplus = NULL;
-	bool cached = true;
-	if (magazine_has_room(cache->previous)) {
-		swap_magazines(cache);
-	} else {
-		/* Before the depot is looked at, on every exchange: as Linux does. */
-		struct magazine *fresh = magazine_new(domain, size_class);
-		cached = fresh != NULL;
-		if (cached)
-			surplus = load_new(domain, cpu, size_class, fresh, now);
-	}
+	struct magazine *surplus;
+	bool cached = rcache_make_room(domain, cpu, size_class, now, &surplus);
 	if (cached) {
 		magazine_push(cache->loaded, pfn);
 		cache->puts++;

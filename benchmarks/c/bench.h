@@ -45,6 +45,13 @@ static inline uint64_t random_below(uint64_t *state, uint64_t n)
 /* The compiler may neither know the value nor drop the work that made it. */
 #define OPAQUE(x) __asm__ volatile("" : "+r"(x))
 
+/* A function that is called as one from another library is: as it stands. */
+#if defined(__clang__)
+#define BEHIND_CALL __attribute__((noinline))
+#else
+#define BEHIND_CALL __attribute__((noipa))
+#endif
+
 static inline void report(const char *pattern, const char *contender, double value)
 {
 	printf("{\"pattern\": \"%s\", \"contender\": \"%s\", \"value\": %.4f}\n", pattern,

@@ -1,11 +1,11 @@
 """The binding: libiova as the lab needs it, with CPU and time given by the caller.
 
-Nothing here is thread-safe; a caller that shares an object between threads locks around it.
+Nothing but live domains is thread-safe; who shares another object between threads locks around it.
 Sizes and limits are in page frames of the domain's granule, times in nanoseconds.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypedDict, type_check_only
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NoReturn, TypedDict, type_check_only
 
 import numpy as np
 import numpy.typing as npt
@@ -265,3 +265,135 @@ class Replay:
         """(samples, CPUs): pages in each CPU's magazines."""
     def maps(self) -> npt.NDArray[np.uint32] | None:
         """(samples, 2, bins): allocated and cached pages."""
+
+# ------------------------------------------------------------------------------ live domains
+
+STATUS_NAMES: Final[dict[int, str]]
+PLACES: Final[dict[int, str]]
+LIVE_OPS: Final[dict[str, int]]
+#: ``struct live_event``: a call of a live domain; ``_core.LIVE_OPS`` names ``op``.
+LIVE_EVENT: Final[np.dtype[np.void]]
+
+@type_check_only
+class Layout(TypedDict):
+    """The address space of a live domain, in page frames."""
+
+    granule: int
+    cpus: int
+    checked: bool
+    start: int
+    reserved: npt.NDArray[np.uint64]
+
+@disjoint_base
+class LiveDomain:
+    """What ``iova.Domain`` is made of; see there. Any thread may use it at any time.
+
+    ``_failed`` is called for a call that failed, and raises what is to be raised.
+    """
+
+    def __init__(
+        self,
+        windows: npt.NDArray[np.uint64] | None,
+        reserved: npt.NDArray[np.uint64],
+        granule: int,
+        design: Design,
+        classes: int,
+        budget: int,
+        checked: bool,
+        allow_zero: bool,
+        on_flush: Callable[[], object] | None,
+        on_error: Callable[[BaseException], object],
+        on_flush_error: Callable[[BaseException], object],
+        cpus: int = 0,
+    ) -> None: ...
+    @property
+    def design(self) -> Design: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def is_closed(self) -> bool: ...
+    def alloc(self, size: int, *, limit: int | None = None, align: int | None = None) -> int:
+        """Take a range of ``size`` bytes; its first address."""
+    def free(self, address: int, size: int | None = None) -> None:
+        """Give a range back, which starts at ``address``; rounded sizes are compared."""
+    def alloc_many(
+        self,
+        n: int,
+        size: int,
+        out: npt.NDArray[np.uint64] | None = None,
+        *,
+        limit: int | None = None,
+    ) -> npt.NDArray[np.uint64]:
+        """Take ``n`` ranges of ``size`` bytes: their addresses, (n,) uint64. All or none."""
+    def free_many(self, addresses: npt.NDArray[np.uint64] | Iterable[int], size: int) -> None:
+        """Give back ranges that are all of ``size`` bytes."""
+    def alloc_at(self, address: int, size: int) -> None:
+        """Take exactly ``address`` .. ``address + size - 1``; freed like any other range."""
+    def reserve(self, first: int, last: int) -> None:
+        """Hand nothing out of ``first`` .. ``last`` any more, widened to whole granules."""
+    def defer(self, address: int, size: int | None = None) -> int:
+        """Free a range after the IOTLB flush that follows its unmap; a ticket, rising from 1."""
+    def flushed(self, ticket: int) -> None:
+        """Say that an IOTLB flush which began after that ticket was given out is done."""
+    def flush_caches(self) -> None:
+        """Empty every magazine of every CPU, and every depot, into the tree."""
+    def ranges(self) -> npt.NDArray[np.uint64]:
+        """The live ranges, (n, 2) uint64: first and last address of each, lowest first."""
+    def close(self) -> None: ...
+    def _find(self, address: int) -> tuple[str, int, int]: ...
+    def _stats(self) -> dict[str, Any]: ...
+    def _counters(self, size_class: int) -> dict[str, int]: ...
+    def _layout(self) -> Layout:
+        """Granule, lowest frame, CPUs, and the reserved frames, both ends included."""
+    def _check(self) -> str | None: ...
+    def _set_events(self, events: Events | None) -> None:
+        """Record every call into ``events``; None: no more."""
+    def _forked(self) -> None: ...
+    def _failed(
+        self,
+        status: str,
+        address: int | None,
+        size: int | None,
+        *,
+        limit: int | None = None,
+        align: int | None = None,
+        ticket: int | None = None,
+        index: int | None = None,
+    ) -> NoReturn: ...
+
+def end_live_domains(timeout_s: float) -> bool:
+    """The interpreter ends: the background thread enters no policy or callback from now on.
+
+    Whether those that were running have returned within ``timeout_s`` seconds.
+    """
+
+@disjoint_base
+class Events:
+    """Calls of a live domain, until they are taken; at most ``room`` of them.
+
+    Memory for twice as many is held until ``end``.
+    """
+
+    def __new__(cls, room: int = 65536) -> Events: ...
+    def __len__(self) -> int: ...
+    @property
+    def lost(self) -> int:
+        """Calls that found no room."""
+    def take(self) -> npt.NDArray[np.void]:
+        """The calls so far, of ``LIVE_EVENT``, in the order in which they ended.
+
+        One thread at a time may take them.
+        """
+    def end(self) -> None:
+        """Give the memory back; calls that come later are dropped. No take() may be running."""
+
+@disjoint_base
+class ForcedDomain(RawDomain):
+    """A ``RawDomain`` that is the inside of a live domain whose CPU and clock are given."""
+
+    @property
+    def live_calls(self) -> int:
+        """Calls that went through a live domain's entry points."""
+    @property
+    def other_calls(self) -> int:
+        """Allocations and frees that a live domain can not be asked for."""

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False, binding=False
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False, embedsignature.format=clinic, binding=False
 """The binding: libiova as the lab needs it, with CPU and time given by the caller, and live.
 
 Documented in ``_core.pyi``.
@@ -26,3 +26,5 @@ include "_core_designs.pxi"
 include "_core_domains.pxi"
 include "_core_replay.pxi"
 include "_core_live.pxi"
+include "_core_recording.pxi"
+include "_core_forced.pxi"

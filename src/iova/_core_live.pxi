@@ -12,6 +12,7 @@ cdef extern from "Python.h":
     # Of the ways to read an int the fastest; it raises nothing for a real one.
     long long PyLong_AsLongLongAndOverflow(object, int *overflow) noexcept
     bint PyLong_CheckExact(object)
+    void *PyGILState_GetThisThreadState() nogil
 
 STATUS_NAMES = {
     c.IOVA_NO_SPACE: "NO_SPACE", c.IOVA_NO_MEMORY: "NO_MEMORY", c.IOVA_INVALID: "INVALID",
@@ -46,10 +47,37 @@ cdef uint64_t checked_u64(object number, str what) except? 0xffffffffffffffff:
     return whole
 
 
-# The short way costs a few nanoseconds; the other one tells what is wrong.
+cdef extern from *:
+    """
+    /* An int of up to 60 bits, which addresses are, read in place: a call costs more. */
+    #if PY_VERSION_HEX < 0x030C0000 && PYLONG_BITS_IN_DIGIT == 30 && defined(CYTHON_USE_PYLONG_INTERNALS) \
+            && CYTHON_USE_PYLONG_INTERNALS
+    static inline int read_digits(PyObject *number, uint64_t *value)
+    {
+        if (!PyLong_CheckExact(number) || (Py_SIZE(number) != 1 && Py_SIZE(number) != 2))
+            return 0;
+        const digit *digits = ((PyLongObject *)number)->ob_digit;
+        *value = digits[0] | (Py_SIZE(number) == 2 ? (uint64_t)digits[1] << PyLong_SHIFT : 0);
+        return 1;
+    }
+    #else
+    static inline int read_digits(PyObject *number, uint64_t *value)
+    {
+        (void)number, (void)value;
+        return 0;
+    }
+    #endif
+    """
+    bint read_digits(object number, uint64_t *value) noexcept
+
+
+# The short ways cost a few nanoseconds; the last one tells what is wrong.
 cdef inline uint64_t u64(object number, str what) except? 0xffffffffffffffff:
     cdef int overflow = 0
     cdef long long value
+    cdef uint64_t quick
+    if read_digits(number, &quick):
+        return quick
     if PyLong_CheckExact(number):
         value = PyLong_AsLongLongAndOverflow(number, &overflow)
         if value >= 0 and not overflow:
@@ -83,7 +111,8 @@ cdef class FlushHook:
 
 
 cdef c.cbool _on_flush(void *context) noexcept nogil:
-    if interpreter_ends:
+    # A thread of Python's has the GIL here; the background thread would have to ask for it.
+    if interpreter_ends and PyGILState_GetThisThreadState() == NULL:
         return False
     with gil:
         return _call_flush_hook(<FlushHook>context)
@@ -146,6 +175,7 @@ cdef class LiveDomain:
     cdef FlushHook hook
     cdef list events  # every Events there ever was: a call may be on its way to an old one
     cdef uint32_t busy  # calls that have let go of the GIL, or may
+    cdef bint recorded
     cdef bint closed
 
     def __init__(self, windows, reserved, uint64_t granule, Design design, uint32_t classes,
@@ -231,7 +261,20 @@ cdef class LiveDomain:
 
     # ---------------------------------------------------------------- once per operation
 
+    @cython.embedsignature(True)
     def alloc(self, size, *, limit=None, align=None):
+        """Take a range of ``size`` bytes; its first address.
+
+        Its last byte lies at or below ``limit``. It starts at a multiple of ``align``, or of its
+        size rounded up to a power of two granules, up to the largest size class.
+
+        Raises:
+            NoSpace: no free piece fits, with every cache of every CPU emptied.
+            OverBudget: as many ranges are live as the domain may hold.
+            ValueError: size 0, an align that is no power of two, or a number out of range.
+            MemoryError: there is no memory to keep the range.
+            Closed: the domain is closed.
+        """
         cdef uint64_t n = u64(size, "size")
         cdef uint64_t top = EVERYWHERE if limit is None else u64(limit, "limit")
         cdef uint64_t multiple = 0 if align is None else u64(align, "align")
@@ -239,14 +282,29 @@ cdef class LiveDomain:
         cdef c.iova_status status
         if self.live == NULL:
             self.fail(c.IOVA_CLOSED, None, size)
-        if c.quick_alloc(self.live, c.platform_cpu_quick(), n, top, multiple, &address):
+        if c.quick_alloc_here(self.live, n, top, multiple, &address):
             return address
         status = c.live_alloc_in_full(self.live, <uint32_t>-1, n, top, multiple, &address)
         if status != c.IOVA_OK:
             self.fail(status, None, size, limit, align)
         return address
 
+    @cython.embedsignature(True)
     def free(self, address, size=None):
+        """Give a range back, which starts at ``address``; rounded sizes are compared.
+
+        Without ``size`` the range is freed whatever its size, more slowly where it is not checked.
+        A free never needs memory. After an error nothing was changed; an unchecked domain believes
+        what it is told and raises none of the first three.
+
+        Raises:
+            DoubleFree: it is free already, or was deferred.
+            NotAllocated: no range that was handed out starts there.
+            SizeMismatch: it has another size.
+            Reserved: the address is reserved, or outside the windows.
+            ValueError: size 0, or a number out of range.
+            Closed: the domain is closed.
+        """
         cdef uint64_t at = u64(address, "address")
         cdef uint64_t n = 0
         cdef c.iova_status status
@@ -256,7 +314,7 @@ cdef class LiveDomain:
                 self.fail(c.IOVA_INVALID, address, size)
         if self.live == NULL:
             self.fail(c.IOVA_CLOSED, address, size)
-        if c.quick_free(self.live, c.platform_cpu_quick(), at, n):
+        if c.quick_free_here(self.live, at, n):
             return
         status = c.live_free_in_full(self.live, <uint32_t>-1, at, n)
         if status != c.IOVA_OK:
@@ -276,7 +334,18 @@ cdef class LiveDomain:
             raise TypeError("addresses must be a one-dimensional array of uint64")
         return words
 
+    @cython.embedsignature(True)
     def alloc_many(self, n, size, out=None, *, limit=None):
+        """Take ``n`` ranges of ``size`` bytes: their addresses, (n,) uint64. All or none.
+
+        They are written to ``out`` if it is given: a writeable, contiguous array of at least n
+        uint64, whose first n elements are returned. What it holds after an error is undefined.
+
+        Raises:
+            TypeError: ``out`` holds no uint64 or has more than one dimension.
+            ValueError: ``out`` is too short, read-only or not contiguous; else as ``alloc``.
+            NoSpace, OverBudget, MemoryError, Closed: as ``alloc``.
+        """
         cdef uint64_t count = u64(n, "n")
         cdef uint64_t bytes_each = u64(size, "size")
         cdef uint64_t top = EVERYWHERE if limit is None else u64(limit, "limit")
@@ -297,7 +366,17 @@ cdef class LiveDomain:
             self.fail(status, None, size, limit)
         return out if words.count == count else out[:count]
 
+    @cython.embedsignature(True)
     def free_many(self, addresses, size):
+        """Give back ranges that are all of ``size`` bytes: a contiguous array of uint64, or a list.
+
+        At the first that can not be freed it stops, with an error as ``free``: those before it are
+        free, it and those after it are not. The text says which it is.
+
+        Raises:
+            TypeError: an array of another type, or of more than one dimension.
+            ValueError: an array that is not contiguous; else as ``free``.
+        """
         cdef uint64_t bytes_each = u64(size, "size")
         cdef size_t bad = 0
         cdef c.iova_status status
@@ -310,21 +389,42 @@ cdef class LiveDomain:
         status = c.iova_live_free_many(self.opened(None, size), words.count, words.words,
                                        bytes_each, &bad)
         if status != c.IOVA_OK:
-            self.fail(status, addresses[bad], size, index=bad)
+            self.fail(status, addresses[bad], size, None, None, None, bad)
 
     def _addresses(self, addresses):
         return np.array([u64(address, "address") for address in addresses], dtype=np.uint64)
 
     # --------------------------------------------------------------------------- places
 
+    @cython.embedsignature(True)
     def alloc_at(self, address, size):
+        """Take exactly ``address`` .. ``address + size - 1``; freed like any other range.
+
+        Raises:
+            Reserved: part of it is reserved, outside the windows, live, or deferred.
+            OverBudget, MemoryError, Closed: as ``alloc``.
+            ValueError: size 0, or an address that is no multiple of the granule.
+        """
         cdef uint64_t at = u64(address, "address"), n = u64(size, "size")
         status = c.iova_live_alloc_at(self.opened(address, size), at, n)
         if status != c.IOVA_OK:
             self.fail(status, address, size)
 
+    @cython.embedsignature(True)
     def reserve(self, first, last):
+        """Hand nothing out of ``first`` .. ``last`` any more, widened to whole granules.
+
+        What is reserved or outside the windows already stays so.
+
+        Raises:
+            Reserved: something in it is live or deferred; nothing was changed.
+            ValueError: first is above last.
+            MemoryError: there is no memory to keep it.
+            Closed: the domain is closed.
+        """
         cdef uint64_t low = u64(first, "first"), high = u64(last, "last")
+        if low > high:
+            raise ValueError(f"first {low:#x} is above last {high:#x}")
         status = c.iova_live_reserve(self.opened(low, None), low, high)
         if status != c.IOVA_OK:
             self.fail(status, low, <object>high - <object>low + 1)
@@ -337,7 +437,19 @@ cdef class LiveDomain:
 
     # -------------------------------------------------------------------------- flushes
 
+    @cython.embedsignature(True)
     def defer(self, address, size=None):
+        """Free a range after the IOTLB flush that follows its unmap; a ticket, rising from 1.
+
+        The caller has unmapped it. It is not handed out again before a flush that began after this
+        call is reported: by ``on_flush``, which is called when the queue of this CPU (255 ranges)
+        is full or its oldest entry is older than 10 ms, or by ``flushed``. Never blocks.
+
+        Raises:
+            FlushNeeded: a flush must come first, and there is no ``on_flush``, or it failed (then
+                what it raised is the cause). The range is still live.
+            DoubleFree, NotAllocated, SizeMismatch, Reserved, ValueError, Closed: as ``free``.
+        """
         cdef uint64_t ticket = 0, at = u64(address, "address"), n = 0
         cdef c.iova_live *live
         cdef FlushHook hook = self.hook
@@ -362,9 +474,18 @@ cdef class LiveDomain:
             return ticket
         if error is not None and not isinstance(error, Exception):
             raise error  # Ctrl-C, or the end of the program; the range is still live
-        self.fail(status, address, size, ticket=ticket, cause=error)
+        self.fail(status, address, size, None, None, ticket, None, error)
 
+    @cython.embedsignature(True)
     def flushed(self, ticket):
+        """Say that an IOTLB flush which began after that ticket was given out is done.
+
+        What was deferred up to it is free now.
+
+        Raises:
+            ValueError: that ticket was not given out.
+            Closed: the domain is closed.
+        """
         cdef uint64_t number = u64(ticket, "ticket")
         status = c.iova_live_flushed(self.opened(None, None), number)
         if status == c.IOVA_INVALID:
@@ -372,7 +493,13 @@ cdef class LiveDomain:
         if status != c.IOVA_OK:
             self.fail(status, None, None)
 
+    @cython.embedsignature(True)
     def flush_caches(self):
+        """Empty every magazine of every CPU, and every depot, into the tree.
+
+        Raises:
+            Closed: the domain is closed.
+        """
         cdef c.iova_live *live = self.opened(None, None)
         cdef c.iova_status status
         self.busy += 1
@@ -409,7 +536,15 @@ cdef class LiveDomain:
     def classes(self):
         return self.opened(None, None).classes
 
+    @cython.embedsignature(True)
     def ranges(self):
+        """The live ranges, (n, 2) uint64: first and last address of each, lowest first.
+
+        A domain with ``checked=False`` can not tell a cached range from a live one.
+
+        Raises:
+            Closed: the domain is closed.
+        """
         cdef c.iova_live *live = self.opened(None, None)
         cdef size_t room = 1024, count
         cdef uint64_t[:, ::1] spans
@@ -437,9 +572,12 @@ cdef class LiveDomain:
         """Record every call into ``events``; None: no more."""
         cdef c.iova_live *live = self.opened(None, None)
         if events is not None:
+            if self.recorded:
+                raise RuntimeError("the domain is being recorded already")
             if self.events is None:
                 self.events = []
             self.events.append(events)
+        self.recorded = events is not None
         c.live_set_recorder(live, &events.recorder if events is not None else NULL)
 
     def _layout(self):
@@ -478,12 +616,13 @@ cdef class LiveDomain:
         """In a child: what other threads were about is not going on here."""
         if self.hook is not None:
             self.hook.keep_only(get_ident())
+        self.recorded = False
         if self.live != NULL and not self.closed:
             c.live_set_recorder(self.live, NULL)
 
 
 def end_live_domains(double timeout_s):
-    """The interpreter ends: no policy or callback is entered from now on."""
+    """The interpreter ends: its background thread enters no policy or callback any more."""
     global interpreter_ends
     cdef bint stopped
     cdef uint64_t timeout_ns = <uint64_t>(timeout_s * 1e9)
@@ -491,184 +630,3 @@ def end_live_domains(double timeout_s):
     with nogil:
         stopped = c.reclaimer_stop(timeout_ns)
     return stopped
-
-
-# ------------------------------------------------------------------------------ recording
-
-cdef struct event_buffer:
-    c.mutex lock
-    c.live_event *events  # NULL: nothing is kept any more
-    c.live_event *spare
-    size_t count
-    size_t room
-    uint64_t lost
-
-#: ``struct live_event``.
-LIVE_EVENT = np.dtype({
-    "names": ["op", "status", "cpu", "began", "ended", "size", "limit", "pfn", "last"],
-    "formats": ["i4", "i4", "u4"] + ["u8"] * 6,
-    "offsets": [0, 4, 8, 16, 24, 32, 40, 48, 56],
-    "itemsize": 64,
-})
-assert LIVE_EVENT.itemsize == sizeof(c.live_event)
-
-
-cdef class Events:
-    """Calls of a live domain, until they are taken; at most ``room`` of them."""
-
-    cdef c.live_recorder recorder
-    cdef event_buffer buffer
-
-    def __cinit__(self, uint32_t room=65536):
-        memset(&self.buffer, 0, sizeof(self.buffer))
-        self.recorder.record = _record
-        self.recorder.context = &self.buffer
-        self.buffer.room = room
-        self.buffer.events = <c.live_event *>c_malloc(room * sizeof(c.live_event) + 1)
-        self.buffer.spare = <c.live_event *>c_malloc(room * sizeof(c.live_event) + 1)
-        if self.buffer.events == NULL or self.buffer.spare == NULL:
-            raise MemoryError()
-
-    def __dealloc__(self):
-        c_free(self.buffer.events)
-        c_free(self.buffer.spare)
-
-    def __len__(self):
-        return self.buffer.count
-
-    @property
-    def lost(self):
-        return self.buffer.lost
-
-    def take(self):
-        cdef size_t n
-        cdef c.live_event *taken
-        with nogil:
-            c.mutex_acquire(&self.buffer.lock)
-            n = self.buffer.count
-            taken = self.buffer.events
-            if taken != NULL:
-                self.buffer.events, self.buffer.spare = self.buffer.spare, taken
-            self.buffer.count = 0
-            c.mutex_release(&self.buffer.lock)
-        array = np.empty(n, dtype=LIVE_EVENT)
-        if n:
-            memcpy(address_of(array), taken, n * sizeof(c.live_event))
-        return array
-
-    def end(self):
-        cdef c.live_event *events
-        cdef c.live_event *spare = self.buffer.spare
-        with nogil:
-            c.mutex_acquire(&self.buffer.lock)
-            events = self.buffer.events
-            self.buffer.events = self.buffer.spare = NULL
-            self.buffer.count = 0
-            c.mutex_release(&self.buffer.lock)
-        c_free(events)
-        c_free(spare)
-
-
-cdef void _record(void *context, const c.live_event *event) noexcept nogil:
-    cdef event_buffer *buffer = <event_buffer *>context
-    c.mutex_acquire(&buffer.lock)
-    if buffer.events == NULL:
-        pass  # the recording is over
-    elif buffer.count < buffer.room:
-        buffer.events[buffer.count] = event[0]
-        buffer.count += 1
-    else:
-        buffer.lost += 1
-    c.mutex_release(&buffer.lock)
-
-
-# --------------------------------------------------------------------------- conformance
-
-@cython.no_gc_clear
-cdef class ForcedDomain(RawDomain):
-    """A ``RawDomain`` that is the inside of a live domain whose CPU and clock are given.
-
-    Calls that a live domain can be asked for go through its entry points, short path and
-    all; the others (Linux's calls past the caches, frame 0, sizes and limits that are no
-    numbers of bytes) through the functions beneath, with the live domain's locks.
-    """
-
-    cdef c.iova_live *live
-    cdef readonly uint64_t live_calls
-    cdef readonly uint64_t other_calls
-
-    def __cinit__(self, *, uint64_t granule=4096, uint64_t start=1, uint32_t possible=1,
-                  online=None, design="linux-7.3", params=None, uint32_t classes=6, memory=None):
-        cdef c.iova_live_config config
-        cdef c.iova_span window
-        # RawDomain has made a domain of its own: the live one takes its place.
-        self.end()
-        memset(&config, 0, sizeof(config))
-        window.first = start * granule
-        window.last = <uint64_t>-1
-        config.windows = &window
-        config.window_count = 1
-        config.granule = granule
-        config.design = self.design.design
-        config.params = self.design.values if self.design.policy is None else NULL
-        config.classes = classes
-        config.cpus = possible
-        config.unchecked = True
-        config.allow_zero = start == 0
-        config.memory = &self.memory.table
-        status = c.live_open(&config, True, &self.live)
-        if status != c.IOVA_OK:
-            self.live = NULL
-            raise_status(status)
-        self.domain = self.live.domain
-        self.live.clock_stopped = True
-        self.memory.domains.add(<size_t>self.domain)
-        for cpu in range(possible if online is None else online, possible):
-            c.iova_cpu_offline(self.domain, cpu)
-
-    cdef void end(self) noexcept:
-        if self.live == NULL:
-            RawDomain.end(self)
-            return
-        for size_class, address in self.hands.values():
-            c.job_finish(<c.inner_domain *>self.domain, size_class, <c.magazine *><size_t>address)
-        self.hands.clear()
-        self.memory.domains.discard(<size_t>self.domain)
-        self.domain = NULL
-        c.live_destroy(self.live)
-        self.live = NULL
-
-    def make_caches(self):
-        pass  # a live domain has them from the start
-
-    def alloc(self, uint32_t cpu, uint64_t size, uint64_t limit, bint flush, uint64_t now=0):
-        cdef uint64_t top = limit + 1, address = 0, rounded = size
-        cdef unsigned shift
-        self.cached()
-        self.check_cpu(cpu)
-        shift = self.live.shift
-        if size <= <uint64_t>1 << (self.live.classes - 1):
-            while rounded & (rounded - 1):
-                rounded += rounded & -rounded
-        if (not flush or self.inner().tree.start == 0 or top > self.live.top or top < rounded
-                or size == 0 or size > self.live.top):
-            self.other_calls += 1
-            return RawDomain.alloc(self, cpu, size, limit, flush, now)
-        self.live_calls += 1
-        if not c.quick_alloc(self.live, cpu, size << shift, (top << shift) - 1, 0, &address):
-            c.live_alloc_in_full(self.live, cpu, size << shift, (top << shift) - 1, 0, &address)
-        return address >> shift
-
-    def free(self, uint32_t cpu, uint64_t pfn, uint64_t size, uint64_t now):
-        cdef unsigned shift
-        self.cached()
-        self.check_cpu(cpu)
-        shift = self.live.shift
-        self.live.stopped_at = now
-        if self.inner().tree.start == 0 or pfn >= self.live.top or size == 0 or size > self.live.top:
-            self.other_calls += 1
-            RawDomain.free(self, cpu, pfn, size, now)
-            return
-        self.live_calls += 1
-        if not c.quick_free(self.live, cpu, pfn << shift, size << shift):
-            c.live_free_in_full(self.live, cpu, pfn << shift, size << shift)

@@ -291,6 +291,9 @@ cdef extern from "live_fast.h" nogil:
     void unlock_tree(iova_live *live)
     void live_set_recorder(iova_live *live, const live_recorder *recorder)
     uint32_t platform_cpu_quick()
+    cbool quick_alloc_here(iova_live *live, uint64_t size, uint64_t limit, uint64_t align,
+                           uint64_t *address)
+    cbool quick_free_here(iova_live *live, uint64_t address, uint64_t size)
     cbool quick_alloc(iova_live *live, uint32_t cpu, uint64_t size, uint64_t limit,
                       uint64_t align, uint64_t *address)
     cbool quick_free(iova_live *live, uint32_t cpu, uint64_t address, uint64_t size)

@@ -46,6 +46,9 @@ import polars as pl
 from iova.errors import InputError
 
 SCHEMA_VERSION: Final = 1
+
+#: ``TraceInfo.source`` of what a live domain recorded of itself.
+DOMAIN_SOURCE: Final = "iova.Domain"
 DEPOT_CLASSES: Final = 6
 
 #: Null in ``slot`` of a free means that its allocation is not in the trace.

@@ -137,6 +137,8 @@ OTHERS = (
         "live_open.c",
         "close",
         """\
+	sync_exchange(&live->quick_frames, UINT64_C(0));
+	sync_exchange(&live->sequence_frames, UINT64_C(0));
 	sync_exchange(&live->closed, true);
 	live_set_quick(live);
 """,
@@ -148,8 +150,8 @@ OTHERS = (
         "the short path is opened again by who did not see the close",
         "live.c",
         "close-recorded",
-        "	if (is_closed(live))\n		sync_exchange(",
-        "	if (false)\n		sync_exchange(",
+        "	if (is_closed(live)) {\n		sync_exchange(",
+        "	if (false) {\n		sync_exchange(",
     ),
     Mutant(
         "a refused request counts against the budget for a moment",

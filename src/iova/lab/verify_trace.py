@@ -19,7 +19,7 @@ import polars as pl
 
 from iova._core import RawDomain
 from iova.errors import InputError
-from iova.events import Op, Trace
+from iova.events import DOMAIN_SOURCE, Op, Trace
 from iova.lab.chains import prepared, tie_domain
 from iova.lab.merge import CacheOrder, merge
 from iova.lab.order import Budget, Interval, Order, find_order
@@ -115,8 +115,15 @@ def verify_trace(
         progress: told ``(done, total, what)`` now and then; ``total`` is in events.
 
     Raises:
-        InputError: the design is not known or cannot be verified, or a domain is out of bounds.
+        InputError: it is no kernel's trace, the design is not known or cannot be verified, or a
+            domain is out of bounds.
     """
+    if trace.info.source == DOMAIN_SOURCE:
+        raise InputError(
+            source,
+            "this is what a live domain recorded, which says nothing of its inside.",
+            hint="Replay it with `iova compare`.",
+        )
     name = design_of(trace.info.kernel, source) if design is None else design
     if name not in _DESIGNS:
         raise InputError(
