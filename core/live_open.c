@@ -26,19 +26,32 @@ static bool frames_inside(const struct iova_live *live, struct iova_span span,
 	return frames->lo < top;
 }
 
-/* The windows as frames, sorted, into `frames`; how many. */
-static size_t sort_windows(const struct iova_live *live, const struct iova_span *windows,
-			   size_t count, struct iova_range *frames)
+static void sort_spans(const struct iova_span *from, size_t count, struct iova_span *sorted)
+{
+	for (size_t i = 0; i < count; i++) {
+		size_t at = i;
+		for (; at > 0 && sorted[at - 1].first > from[i].first; at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = from[i];
+	}
+}
+
+/*
+ * The windows, sorted, as frames; how many. What touches or overlaps is one window: a
+ * granule may lie in two that meet inside it.
+ */
+static size_t frames_of_windows(const struct iova_live *live, const struct iova_span *sorted,
+				size_t count, struct iova_range *frames)
 {
 	size_t n = 0;
-	for (size_t i = 0; i < count; i++) {
-		struct iova_range window;
-		if (!frames_inside(live, windows[i], &window))
-			continue;
-		size_t at = n++;
-		for (; at > 0 && frames[at - 1].lo > window.lo; at--)
-			frames[at] = frames[at - 1];
-		frames[at] = window;
+	for (size_t i = 0; i < count;) {
+		struct iova_span window = sorted[i++];
+		for (; i < count && (sorted[i].first <= window.last ||
+				     sorted[i].first - 1 == window.last);
+		     i++)
+			if (sorted[i].last > window.last)
+				window.last = sorted[i].last;
+		n += frames_inside(live, window, &frames[n]);
 	}
 	return n;
 }
@@ -159,14 +172,16 @@ static enum iova_status furnish_with_windows(struct iova_live *live,
 {
 	const struct iova_span *windows = config->windows ? config->windows : &default_window;
 	size_t count = config->windows ? config->window_count : 1;
-	size_t bytes = count * sizeof(struct iova_range);
+	size_t bytes = count * (sizeof(struct iova_range) + sizeof(struct iova_span));
 	if (count == 0 || count > MAX_WINDOWS || !spans_are_valid(windows, count) ||
 	    !spans_are_valid(config->reserved, config->reserved_count))
 		return IOVA_INVALID;
 	struct iova_range *frames = memory_get(&live->memory, IOVA_MEMORY_DOMAIN, bytes);
 	if (!frames)
 		return IOVA_NO_MEMORY;
-	size_t n = sort_windows(live, windows, count, frames);
+	struct iova_span *sorted = (struct iova_span *)(frames + count);
+	sort_spans(windows, count, sorted);
+	size_t n = frames_of_windows(live, sorted, count, frames);
 	enum iova_status status = n ? furnish(live, config, frames, n) : IOVA_INVALID;
 	memory_put(&live->memory, IOVA_MEMORY_DOMAIN, frames, bytes);
 	return status;

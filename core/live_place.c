@@ -219,6 +219,14 @@ static enum iova_place place_of(struct iova_live *live, struct iova_range range)
 	return !live->checked || (seen & MARK_LIVE) ? IOVA_PLACE_LIVE : IOVA_PLACE_FREE;
 }
 
+/* All below the first window, or above the last. */
+static struct iova_span span_outside(const struct iova_live *live, uint64_t pfn)
+{
+	if (pfn >= live->top)
+		return (struct iova_span){ live->last + 1, UINT64_MAX };
+	return (struct iova_span){ 0, (live->domain->tree.start << live->shift) - 1 };
+}
+
 enum iova_place iova_live_find(iova_live *live, uint64_t address, struct iova_span *span)
 {
 	uint64_t pfn = address >> live->shift;
@@ -227,8 +235,10 @@ enum iova_place iova_live_find(iova_live *live, uint64_t address, struct iova_sp
 	*span = (struct iova_span){ address, address };
 	if (is_closed(live))
 		return IOVA_PLACE_FREE;
-	if (pfn >= live->top || pfn < live->domain->tree.start)
+	if (pfn >= live->top || pfn < live->domain->tree.start) {
+		*span = span_outside(live, pfn);
 		return IOVA_PLACE_RESERVED;
+	}
 	lock_tree(live);
 	if (tree_find(&live->domain->tree, pfn, &range)) {
 		result = place_of(live, range);

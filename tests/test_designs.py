@@ -143,3 +143,15 @@ def test_a_policy_s_attributes_are_checked(attributes: dict[str, object]) -> Non
     kind = type("Bad", (), {"look": print, **attributes})
     with pytest.raises(ValueError, match=next(iter(attributes))):
         _core.Design(kind())
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("linux-6.12\0junk", "zero characters"),
+        ("linux-6.12,threshold=1,threshold=2", "threshold is given twice"),
+    ],
+)
+def test_nothing_of_a_design_is_silently_ignored(text: str, problem: str) -> None:
+    with pytest.raises(DesignError, match=problem):
+        parse_design(text)

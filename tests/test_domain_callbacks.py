@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import iova
@@ -122,7 +123,16 @@ def test_a_policy_that_raises_is_reported_once_and_the_default_takes_over(
 
 
 @pytest.mark.parametrize(
-    "decision", ["nonsense", Decision(trim=[7]), Decision(trim=[-1]), Decision(release=-1), 5]
+    "decision",
+    [
+        "nonsense",
+        Decision(trim=[7]),
+        Decision(trim=[-1]),
+        Decision(trim=[0.5]),  # type: ignore[list-item]
+        Decision(release=-1),
+        Decision(release=1.5),  # type: ignore[arg-type]
+        5,
+    ],
 )
 def test_a_decision_that_makes_no_sense_counts_as_an_error(
     decision: Any, caplog: pytest.LogCaptureFixture
@@ -292,8 +302,9 @@ def test_on_flush_is_called_in_the_background_when_the_oldest_is_too_old() -> No
         nothing_is_lost(domain)
 
 
-def test_an_on_flush_that_returns_false_has_not_flushed() -> None:
-    answers = [False, False]
+@pytest.mark.parametrize("false", [False, np.False_, 0])
+def test_an_on_flush_that_returns_something_false_has_not_flushed(false: object) -> None:
+    answers = [false, false]
     with Domain(cpus=1, on_flush=lambda: answers.pop() if answers else True) as domain:
         address = domain.alloc(PAGE)
         domain.defer(address)
@@ -349,7 +360,8 @@ def test_an_on_flush_that_raises_in_the_background_is_reported_and_called_again(
     with Domain(on_flush=flush, name="nic") as domain:
         domain.defer(domain.alloc(PAGE))
         eventually(lambda: domain.stats().deferred == 0)
-    assert [str(r.exc_info[1]) for r in caplog.records if r.exc_info] == ["first", "second"]
+    # Once, until it succeeds again.
+    assert [str(r.exc_info[1]) for r in caplog.records if r.exc_info] == ["first"]
     assert "on_flush of nic raised" in caplog.text
 
 

@@ -8,6 +8,8 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+import operator
+
 import numpy as np
 
 cimport iova._libiova as c

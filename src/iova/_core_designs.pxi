@@ -180,10 +180,11 @@ cdef bint _look(Design handle, const c.iova_view *view, c.iova_decision *decisio
     try:
         decided = handle.policy.look(shown)
         if decided is not None:
-            decision.release = decided.release
-            decision.keep = decided.keep
-            decision.again_ns = decided.again_ns
-            for cpu in decided.trim:
+            # index(): a part of a magazine makes no sense.
+            decision.release = operator.index(decided.release)
+            decision.keep = operator.index(decided.keep)
+            decision.again_ns = operator.index(decided.again_ns)
+            for cpu in map(operator.index, decided.trim):
                 if count == view.cpus_possible:
                     raise ValueError("more CPUs to trim than there are")
                 if not 0 <= cpu < view.cpus_possible:

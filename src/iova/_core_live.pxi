@@ -5,7 +5,6 @@ from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE,
 from cpython.ref cimport Py_INCREF
 from libc.stdlib cimport free as c_free, malloc as c_malloc
 
-import operator
 from _thread import get_ident
 
 cdef extern from "Python.h":
@@ -89,7 +88,8 @@ cdef inline uint64_t u64(object number, str what) except? 0xffffffffffffffff:
 @cython.no_gc_clear
 cdef class FlushHook:
     cdef object call
-    cdef object report  # called with what it raised in the background
+    cdef object report  # called with what it raised in the background ...
+    cdef bint is_reported  # ... once, until it succeeds again
     cdef set inside  # threads that are in the callback
     cdef dict errors  # of each thread that is in defer(): what the callback raised there
 
@@ -124,11 +124,16 @@ cdef bint _call_flush_hook(FlushHook hook) noexcept:
         return False
     hook.inside.add(thread)
     try:
-        return hook.call() is not False
+        done = hook.call()
+        flushed = done is None or bool(done)
+        if flushed:
+            hook.is_reported = False
+        return flushed
     except BaseException as error:
         if thread in hook.errors:
             hook.errors[thread] = error
-        else:
+        elif not hook.is_reported:
+            hook.is_reported = True
             _report(hook.report, error)
         return False
     finally:

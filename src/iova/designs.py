@@ -194,8 +194,13 @@ def parse_design(text: str) -> DesignSpec:
     Raises:
         DesignError: there is no such design, class or parameter, or a value does not fit.
     """
+    if "\0" in text:
+        raise DesignError(f"--design {text!r}: a name has no zero characters")
     name, *pairs = text.split(",")
     params = tuple(_parse_pair(text, pair) for pair in pairs)
+    for key, _ in params:
+        if [other for other, _ in params].count(key) > 1:
+            raise DesignError(f"--design {text}: {key} is given twice")
     policy_class = _load_class(text, name) if ":" in name else None
     spec = DesignSpec(text, name.rpartition(":")[2], params, policy_class)
     spec.make()

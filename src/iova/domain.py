@@ -172,8 +172,13 @@ class Domain(_core.LiveDomain):
         finally:
             super().close()
 
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise TypeError("a Domain can not be copied or pickled: its ranges are this process's")
+
     def find(self, address: int) -> Range | None:
         """What holds an address; None: it is free. O(log n).
+
+        All below the first window, and all above the last, is one reservation.
 
         A domain with ``checked=False`` can not tell a cached range from a live one.
 

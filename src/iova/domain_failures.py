@@ -141,8 +141,13 @@ def _reserved(domain: Domain, failure: Failure) -> str:
         asked += f"..{failure.address + failure.size - 1:#x}"
     if found is None:
         return f"{asked} can not be had: part of it is taken."
+    if found.state == "reserved" and failure.size is not None:
+        return (
+            f"{asked} can not be had or freed: {_span(found)} is reserved or outside the windows, "
+            "or something in between is taken."
+        )
     if found.state == "reserved":
-        return f"{asked} can not be had or freed: it is reserved, or outside the windows."
+        return f"{asked} can not be freed: {_span(found)} is reserved, or outside the windows."
     return f"{asked} can not be had: {_span(found)} is {found.state}. Free it first."
 
 

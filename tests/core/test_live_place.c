@@ -26,6 +26,29 @@ static void check_hands_out(iova_live *live, const struct iova_span *spans, size
 
 /* ------------------------------------------------------------------------- windows */
 
+static void windows_that_meet_inside_a_granule_hold_it(void)
+{
+	static const struct iova_span windows[] = {
+		{ 0, 7 }, { 12 * PAGE + 9, 14 * PAGE - 1 }, { 0, PAGE + 99 },
+		{ 10 * PAGE, 12 * PAGE + 8 }, { PAGE + 100, 3 * PAGE - 1 },
+	};
+	iova_live *live = make_with(windows, COUNT_OF_ARRAY(windows), NULL, 0);
+	CHECK_EQ(read_stats(live).free_bytes, 6 * PAGE); /* address 0 is not handed out */
+	end_live(&memory, live);
+}
+
+static void outside_the_windows_is_one_reservation_each(void)
+{
+	static const struct iova_span window = { 10 * PAGE, 20 * PAGE - 1 };
+	iova_live *live = make_with(&window, 1, NULL, 0);
+	struct iova_span span;
+	CHECK_EQ(iova_live_find(live, 7, &span), IOVA_PLACE_RESERVED);
+	CHECK(span.first == 0 && span.last == 10 * PAGE - 1);
+	CHECK_EQ(iova_live_find(live, 20 * PAGE, &span), IOVA_PLACE_RESERVED);
+	CHECK(span.first == 20 * PAGE && span.last == UINT64_MAX);
+	end_live(&memory, live);
+}
+
 static void windows_may_come_in_any_order_and_overlap(void)
 {
 	static const struct iova_span windows[] = {
@@ -443,6 +466,8 @@ static void flushing_the_caches_gives_their_memory_back(void)
 int main(void)
 {
 	TEST(windows_may_come_in_any_order_and_overlap);
+	TEST(windows_that_meet_inside_a_granule_hold_it);
+	TEST(outside_the_windows_is_one_reservation_each);
 	TEST(only_whole_granules_inside_a_window_are_handed_out);
 	TEST(every_granule_has_its_windows);
 	TEST(the_default_windows_are_48_bits_without_page_zero_and_the_msi_window);
