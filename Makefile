@@ -13,7 +13,7 @@ SOURCES := $(shell find core src -name '*.[ch]' -o -name '*.py' -o -name '*.pyx'
 	-o -name '*.html' -o -name '*.parquet' -o -name 'meson.build') meson.build meson.options pyproject.toml README.md
 
 .PHONY: help build demo test lint test-c test-python check check-sanitizers check-python-sanitized \
-	check-explorer check-stress check-fuzz check-wheel stress bench gate lock clean
+	check-without-rseq check-explorer check-stress check-fuzz check-wheel stress bench gate lock clean
 
 help:
 	@echo 'make demo    compare depot designs on a bundled trace; writes report.html'
@@ -64,13 +64,18 @@ test-python: build
 
 # --------------------------------------------------------------------------------- checks
 
-check: check-sanitizers check-python-sanitized check-explorer check-stress check-fuzz check-wheel gate
+check: check-sanitizers check-python-sanitized check-without-rseq check-explorer check-stress check-fuzz check-wheel gate
 
 check-sanitizers: $(VENV)/.installed
 	tests/check/sanitizers
 
 check-python-sanitized: $(VENV)/.installed
 	tests/check/python_sanitized
+
+# Live domains as they are where the C library registers no restartable sequences.
+check-without-rseq: build
+	GLIBC_TUNABLES=glibc.pthread.rseq=0 $(BIN)/python -m pytest -q \
+		tests/conformance/test_live_conformance.py tests/test_domain*.py
 
 check-explorer:
 	tests/check/explorer

@@ -351,7 +351,9 @@ IOVA_API const char *iova_check(const iova_domain *domain);
  * may be called from any thread at any time, but for iova_live_destroy().
  *
  * Memory is given back by one background thread for all live domains of the process. It
- * starts when the first depot has something to look at and sleeps when nothing is due.
+ * starts when the first depot has something to look at and sleeps when nothing is due. Where
+ * the system refuses a thread, nothing is given back or flushed in the background, until a
+ * later call can start one. The library stays loaded once it is: dlclose() does not unmap it.
  *
  * fork(): the child has the same domains, its own and independent; the IOMMU behind them
  * is the caller's business. In the child the background thread starts again on need. A range
@@ -476,7 +478,9 @@ IOVA_API enum iova_place iova_live_find(iova_live *live, uint64_t address,
  * it is not handed out again before the flush. *ticket names it. If the CPU's ring is full,
  * or its oldest entry older than IOVA_FLUSH_AGE_NS, on_flush is called first; where there
  * is none, or it returns false: IOVA_FLUSH_NEEDED, the range stays live, and *ticket is what to
- * pass to iova_live_flushed() after a flush. Errors also as iova_live_free(). Never blocks.
+ * pass to iova_live_flushed() after a flush. IOVA_NO_MEMORY: the CPU's ring, 8 KiB, could not
+ * be made at its first use; the range stays live. Errors also as iova_live_free(). Never
+ * blocks.
  */
 IOVA_API enum iova_status iova_live_defer(iova_live *live, uint64_t address, uint64_t size,
 					  uint64_t *ticket);
