@@ -6,6 +6,7 @@
  * call of the usual kind.
  */
 #include "live_fast.h"
+#include "rcache_fast.h"
 
 /* Ranges that are moved in one hold of the CPU's lock: some microseconds' worth. */
 #define MOST_IN_A_HOLD UINT64_C(1024)
@@ -106,12 +107,40 @@ static void give_all_back(struct iova_live *live, const uint64_t *addresses, siz
 		(void)iova_live_free(live, addresses[n], size);
 }
 
+/* Frames of the windows in no range at all. */
+static uint64_t frames_left(struct iova_live *live)
+{
+	lock_tree(live);
+	/* Modulo 2^64, as the reservation above the windows is. */
+	uint64_t taken = live->domain->tree.index.pages - live->reserved.pages +
+			 live->reserved.inside;
+	uint64_t left = live->top - live->domain->tree.start - taken;
+	unlock_tree(live);
+	return left;
+}
+
+/*
+ * Whether there can not be room for so many: a large request that must fail would empty
+ * all caches and hold all there is before it did, to the cost of others.
+ */
+static bool is_hopeless(struct iova_live *live, size_t n, uint64_t size)
+{
+	uint64_t each = rounded_size(live->domain, pages_of(live, size));
+	struct iova_live_stats stats;
+	if (n <= MOST_IN_A_HOLD || each == 0 || frames_left(live) / each >= n)
+		return false;
+	return iova_live_read(live, &stats) == IOVA_OK &&
+	       ((stats.free_bytes + stats.cached_bytes) >> live->shift) / each < n;
+}
+
 enum iova_status iova_live_alloc_many(iova_live *live, size_t n, uint64_t size, uint64_t limit,
 				      uint64_t *addresses)
 {
 	unsigned order = quick_order(live, size);
 	if (n == 0 && is_closed(live))
 		return IOVA_CLOSED;
+	if (unlikely(is_hopeless(live, n, size)))
+		return IOVA_NO_SPACE;
 	for (size_t done = 0; done < n;) {
 		uint32_t cpu = platform_cpu_quick();
 		if (can_take_some(live, cpu, size, limit))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -334,6 +337,53 @@ def test_the_end_of_a_block_closes_whatever_happened() -> None:
     with pytest.raises(KeyError), domain:
         raise KeyError
     assert domain.is_closed
+
+
+def test_a_batch_that_can_not_fit_is_refused_at_once_and_costs_nobody_anything() -> None:
+    with Domain(windows=[(PAGE, 5000 * PAGE - 1)], cpus=1) as domain:
+        domain.free_many(domain.alloc_many(3000, PAGE), PAGE)
+        before = domain.stats()
+        with pytest.raises(iova.NoSpace, match="no room for 5000 times 4096 bytes"):
+            domain.alloc_many(5000, PAGE)
+        assert domain.stats() == before  # the caches are as full as they were
+        assert len(domain.alloc_many(4999, PAGE)) == 4999
+
+
+def test_other_threads_run_during_a_large_batch() -> None:
+    ticks = 0
+    started, done = threading.Event(), threading.Event()
+
+    def tick() -> None:
+        nonlocal ticks
+        started.set()
+        while not done.is_set():
+            ticks += 1
+            time.sleep(0)
+
+    thread = threading.Thread(target=tick)
+    interval = sys.getswitchinterval()
+    with Domain() as domain:
+        thread.start()
+        started.wait()
+        sys.setswitchinterval(1000)  # nobody is made to let go of the interpreter's lock
+        try:
+            before = ticks
+            taken = domain.alloc_many(1_000_000, PAGE)
+            during_alloc = ticks - before
+            domain.free_many(taken, PAGE)
+            during_free = ticks - before - during_alloc
+        finally:
+            sys.setswitchinterval(interval)
+            done.set()
+            thread.join()
+    assert during_alloc > 0
+    assert during_free > 0
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\udcffb"])
+def test_a_name_that_no_text_can_show_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="parts of characters"):
+        Domain(name=name)
 
 
 def test_a_domain_is_made_once_and_can_not_be_copied(domain: Domain) -> None:

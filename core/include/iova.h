@@ -14,9 +14,11 @@
  *   - Sizes, limits and addresses are page frame numbers (pfn) and counts of page frames
  *     of the domain's granule. All arithmetic is modulo 2^64. Limits are inclusive.
  *   - Time is an argument, in nanoseconds of a clock of the caller's that never goes back.
- *   - The library has no clock, threads, files or globals. Memory comes from the table
- *     given at creation, locks are the hooks given at creation; without hooks a domain may
- *     be used by one thread at a time.
+ *   - The core, iova_domain, has no clock, threads, files or globals. Memory comes from the
+ *     table given at creation, locks are the hooks given at creation; without hooks a domain
+ *     may be used by one thread at a time. A driver wants iova_live, at the end of this
+ *     header: a domain for many threads, in bytes, with a clock and a thread of its own.
+ *   - Pointers are not NULL unless it says so.
  *   - Every allocation of memory may fail at any moment: the call then reports it and has
  *     changed nothing, unless it says otherwise. No free ever needs memory to succeed.
  *   - Not async-signal-safe.
@@ -387,8 +389,8 @@ struct iova_live_config {
 	 * Flush the IOTLB of what was unmapped, and return true. Called with no lock held,
 	 * by any thread that defers a free, and by the background thread when one has
 	 * waited for IOVA_FLUSH_AGE_NS; by several at a time. It may call any function here
-	 * but iova_live_destroy() and iova_live_defer(). NULL: iova_live_defer() says
-	 * IOVA_FLUSH_NEEDED instead.
+	 * but iova_live_destroy(), and iova_live_defer(), which might call it again without
+	 * end. NULL: iova_live_defer() says IOVA_FLUSH_NEEDED instead.
 	 */
 	bool (*on_flush)(void *context);
 	void *context;
@@ -434,7 +436,8 @@ IOVA_API enum iova_status iova_live_alloc(iova_live *live, uint64_t size, uint64
 IOVA_API enum iova_status iova_live_free(iova_live *live, uint64_t address, uint64_t size);
 /*
  * n ranges of one size, the same ones that n calls would return; whole magazines are moved
- * at a time. All or none: on failure nothing is taken.
+ * at a time. All or none: on failure nothing is taken. More than there can be room for is
+ * refused at once.
  */
 IOVA_API enum iova_status iova_live_alloc_many(iova_live *live, size_t n, uint64_t size,
 					       uint64_t limit, uint64_t *addresses);

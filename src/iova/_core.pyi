@@ -359,6 +359,7 @@ class LiveDomain:
         align: int | None = None,
         ticket: int | None = None,
         index: int | None = None,
+        count: int | None = None,
     ) -> NoReturn: ...
 
 def end_live_domains(timeout_s: float) -> bool:

@@ -31,6 +31,8 @@ LIVE_OPS = {
 }
 
 cdef uint64_t EVERYWHERE = <uint64_t>-1
+# From so many on a batch takes longer than letting go of the GIL and taking it back.
+cdef uint64_t MANY = 16384
 
 
 cdef uint64_t checked_u64(object number, str what) except? 0xffffffffffffffff:
@@ -245,10 +247,11 @@ cdef class LiveDomain:
             self.end()
 
     cdef fail(self, c.iova_status status, object address, object size, object limit=None,
-              object align=None, object ticket=None, object index=None, object cause=None):
+              object align=None, object ticket=None, object index=None, object cause=None,
+              object count=None):
         try:
             self._failed(STATUS_NAMES[status], _whole(address), _whole(size), limit=_whole(limit),
-                         align=_whole(align), ticket=ticket, index=index)
+                         align=_whole(align), ticket=ticket, index=index, count=count)
         except BaseException as failed:
             if cause is None:
                 raise
@@ -260,7 +263,8 @@ cdef class LiveDomain:
             self.fail(c.IOVA_CLOSED, address, size)
         return self.live
 
-    def _failed(self, status, address, size, *, limit=None, align=None, ticket=None, index=None):
+    def _failed(self, status, address, size, *, limit=None, align=None, ticket=None, index=None,
+                count=None):
         """Raise what tells a failed call's caller what happened."""
         raise RuntimeError(status)
 
@@ -354,6 +358,7 @@ cdef class LiveDomain:
         cdef uint64_t count = u64(n, "n")
         cdef uint64_t bytes_each = u64(size, "size")
         cdef uint64_t top = EVERYWHERE if limit is None else u64(limit, "limit")
+        cdef c.iova_live *live
         cdef c.iova_status status
         cdef Words words
         if bytes_each == 0:
@@ -365,10 +370,16 @@ cdef class LiveDomain:
         words = self.words_of(out, True)
         if words.count < count:
             raise ValueError(f"out has room for {words.count} addresses, not {count}")
-        status = c.iova_live_alloc_many(self.opened(None, size), count, bytes_each, top,
-                                        words.words)
+        live = self.opened(None, size)
+        if count < MANY:
+            status = c.iova_live_alloc_many(live, count, bytes_each, top, words.words)
+        else:
+            self.busy += 1
+            with nogil:
+                status = c.iova_live_alloc_many(live, count, bytes_each, top, words.words)
+            self.leave()
         if status != c.IOVA_OK:
-            self.fail(status, None, size, limit)
+            self.fail(status, None, size, limit, None, None, None, None, count)
         return out if words.count == count else out[:count]
 
     @cython.embedsignature(True)
@@ -384,6 +395,7 @@ cdef class LiveDomain:
         """
         cdef uint64_t bytes_each = u64(size, "size")
         cdef size_t bad = 0
+        cdef c.iova_live *live
         cdef c.iova_status status
         cdef Words words
         if type(addresses) is not np.ndarray:
@@ -391,8 +403,14 @@ cdef class LiveDomain:
         words = self.words_of(addresses, False)
         if bytes_each == 0:
             self.fail(c.IOVA_INVALID, None, size)
-        status = c.iova_live_free_many(self.opened(None, size), words.count, words.words,
-                                       bytes_each, &bad)
+        live = self.opened(None, size)
+        if words.count < MANY:
+            status = c.iova_live_free_many(live, words.count, words.words, bytes_each, &bad)
+        else:
+            self.busy += 1
+            with nogil:
+                status = c.iova_live_free_many(live, words.count, words.words, bytes_each, &bad)
+            self.leave()
         if status != c.IOVA_OK:
             self.fail(status, addresses[bad], size, None, None, None, bad)
 

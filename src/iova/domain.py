@@ -89,7 +89,7 @@ class Domain(_core.LiveDomain):
         MemoryError: there was no memory for the domain.
     """
 
-    __slots__ = ("__weakref__", "_recording", "budget", "granule", "name")
+    __slots__ = ("__weakref__", "_name", "_recording", "budget", "granule")
 
     def __init__(
         self,
@@ -110,6 +110,8 @@ class Domain(_core.LiveDomain):
             raise TypeError(f"on_flush must be callable, not {type(on_flush).__name__}")
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a str, not {type(name).__name__}")
+        if name is not None and not _is_text(name):
+            raise ValueError(f"name {name!r} has parts of characters, which no text can show")
         chosen = f"domain-{next(_numbers)}" if name is None else name
         size = _count("granule", granule, MAX_GRANULE)
         if size & (size - 1):
@@ -119,7 +121,7 @@ class Domain(_core.LiveDomain):
         if spans is not None and not 0 < len(spans) <= MAX_WINDOWS:
             raise ValueError(f"windows has {len(spans)} entries; 1 to {MAX_WINDOWS} are of use")
         if not hasattr(self, "name"):  # else it is made already, which is refused below
-            self.name, self.granule, self.budget = chosen, size, most
+            self._name, self.granule, self.budget = chosen, size, most
             self._recording: Recording | None = None
         super().__init__(
             spans,
@@ -136,6 +138,11 @@ class Domain(_core.LiveDomain):
             0 if cpus is None else _count("cpus", cpus, MAX_CPUS),
         )
         _open.add(weakref.ref(self, _open.discard))
+
+    @property
+    def name(self) -> str:
+        """As given, or ``domain-1`` and so on."""
+        return self._name
 
     def __enter__(self) -> Domain:
         return self
@@ -229,10 +236,11 @@ class Domain(_core.LiveDomain):
         align: int | None = None,
         ticket: int | None = None,
         index: int | None = None,
+        count: int | None = None,
     ) -> NoReturn:
         if not hasattr(self, "name"):
             raise Closed("the domain was never opened.")
-        failure = Failure(status, address, size, limit, align, ticket, index)
+        failure = Failure(status, address, size, limit, align, ticket, index, count)
         raise exception_of(self, failure)
 
 
@@ -281,6 +289,15 @@ def _design_of(design: str | Policy | None) -> _core.Design:
 
 
 # -------------------------------------------------------------- what fails in the background
+
+
+def _is_text(name: str) -> bool:
+    """Whether it can be written as UTF-8: surrogates, as in odd file names, can not."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _report_policy(name: str, error: BaseException) -> None:

@@ -32,6 +32,7 @@ class Failure:
     align: int | None = None
     ticket: int | None = None
     index: int | None = None  #: which of many addresses it was
+    count: int | None = None  #: how many ranges were asked for at once
 
 
 def exception_of(domain: Domain, failure: Failure) -> Exception:
@@ -73,7 +74,8 @@ def _invalid(domain: Domain, failure: Failure) -> str:
 
 
 def _no_space(domain: Domain, failure: Failure) -> str:
-    wanted = f"{failure.size} bytes"
+    times = "" if failure.count is None else f"{failure.count} times "
+    wanted = f"{times}{failure.size} bytes"
     if failure.limit is not None:
         wanted += f" at or below {failure.limit:#x}"
     if failure.align:
@@ -148,6 +150,8 @@ def _reserved(domain: Domain, failure: Failure) -> str:
         )
     if found.state == "reserved":
         return f"{asked} can not be freed: {_span(found)} is reserved, or outside the windows."
+    if found.state == "deferred":
+        return f"{asked} can not be had: {_span(found)} waits for its IOTLB flush; see flushed()."
     return f"{asked} can not be had: {_span(found)} is {found.state}. Free it first."
 
 

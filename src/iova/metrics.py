@@ -199,8 +199,11 @@ def serve(port: int = DEFAULT_PORT, address: str = "127.0.0.1") -> MetricsServer
             password, so think before giving another.
 
     Raises:
+        ValueError: there is no such port.
         OSError: the port is taken, or the address is not one of this machine.
     """
+    if not 0 <= port < 1 << 16:
+        raise ValueError(f"port {port} is not within 0..65535")
     registry = CollectorRegistry(auto_describe=False)
     registry.register(DomainCollector())
     return MetricsServer(*start_http_server(port, address, registry))
