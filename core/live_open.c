@@ -56,20 +56,16 @@ static size_t frames_of_windows(const struct iova_live *live, const struct iova_
 	return n;
 }
 
-/* Everything between the windows, and above them. */
+/* Everything between the windows, which have gaps between them, and above them. */
 static enum iova_status reserve_holes(struct iova_live *live, const struct iova_range *windows,
 				      size_t count)
 {
 	uint64_t next = windows[0].hi + 1;
 	for (size_t i = 1; i < count; i++) {
-		if (windows[i].lo > next) {
-			enum iova_status status =
-				reserve_gaps(live, next, windows[i].lo - 1);
-			if (status != IOVA_OK)
-				return status;
-		}
-		if (windows[i].hi >= next)
-			next = windows[i].hi + 1;
+		enum iova_status status = reserve_gaps(live, next, windows[i].lo - 1);
+		if (status != IOVA_OK)
+			return status;
+		next = windows[i].hi + 1;
 	}
 	if (live->linux_exact || live->top == ANCHOR_PFN)
 		return IOVA_OK;

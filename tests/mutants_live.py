@@ -318,11 +318,11 @@ LIVE = (
         "",
     ),
     Mutant(
-        "a window that ends inside a later one hides its end",
+        "a window that ends inside an earlier one cuts it short",
         "live_open.c",
         "test_live_place",
-        "if (windows[i].hi >= next)",
-        "if (windows[i].hi)",
+        "if (sorted[i].last > window.last)",
+        "if (sorted[i].last)",
     ),
     Mutant(
         "a reservation is put in front of its neighbours",
