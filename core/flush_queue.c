@@ -84,7 +84,7 @@ static bool ring_is_full(const struct flush_ring *ring)
 	return slot_after(ring->tail) == ring->head;
 }
 
-static uint32_t ring_length(const struct flush_ring *ring)
+static uint64_t ring_length(const struct flush_ring *ring)
 {
 	return (ring->tail - ring->head) % FLUSH_SLOTS;
 }
@@ -180,20 +180,6 @@ uint64_t flush_queue_oldest(struct flush_queue *queue, uint32_t cpu)
 	return queued;
 }
 
-uint64_t flush_queue_length(struct flush_queue *queue)
-{
-	uint64_t sum = 0;
-	for (uint32_t cpu = 0; cpu < queue->cpus; cpu++) {
-		struct flush_ring *ring = ring_of(queue, cpu);
-		if (!ring)
-			continue;
-		mutex_acquire(&ring->lock);
-		sum += ring_length(ring);
-		mutex_release(&ring->lock);
-	}
-	return sum;
-}
-
 static uint64_t ring_pages(const struct flush_ring *ring)
 {
 	uint64_t sum = 0;
@@ -202,7 +188,9 @@ static uint64_t ring_pages(const struct flush_ring *ring)
 	return sum;
 }
 
-uint64_t flush_queue_pages(struct flush_queue *queue)
+/* Each ring is measured under its lock. */
+static uint64_t sum_over_rings(struct flush_queue *queue,
+			       uint64_t (*measure)(const struct flush_ring *ring))
 {
 	uint64_t sum = 0;
 	for (uint32_t cpu = 0; cpu < queue->cpus; cpu++) {
@@ -210,10 +198,20 @@ uint64_t flush_queue_pages(struct flush_queue *queue)
 		if (!ring)
 			continue;
 		mutex_acquire(&ring->lock);
-		sum += ring_pages(ring);
+		sum += measure(ring);
 		mutex_release(&ring->lock);
 	}
 	return sum;
+}
+
+uint64_t flush_queue_length(struct flush_queue *queue)
+{
+	return sum_over_rings(queue, ring_length);
+}
+
+uint64_t flush_queue_pages(struct flush_queue *queue)
+{
+	return sum_over_rings(queue, ring_pages);
 }
 
 /* ---------------------------------------------------------------------------- fork */

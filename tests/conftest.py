@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from iova import Domain
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,3 +23,11 @@ def chosen_seed(request: pytest.FixtureRequest) -> int | None:
     """The seed asked for with ``--seed``; None: every test uses its own."""
     seed: int | None = request.config.getoption("--seed")
     return seed
+
+
+@pytest.fixture
+def domain() -> Iterator[Domain]:
+    """A live domain of the defaults, sound at the end."""
+    with Domain() as opened:
+        yield opened
+        assert opened._check() is None

@@ -8,37 +8,16 @@ import pickle
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import iova
+from domains import PAGE, SMALL, U64, fill
 from iova import Domain
 from scripts import output_of
-
-PAGE = 4096
-SMALL = [(0x10000, 0x1FFFF)]  #: 16 pages
-U64 = 2**64 - 1
-
-
-@pytest.fixture
-def domain() -> Iterator[Domain]:
-    with Domain() as opened:
-        yield opened
-        assert opened._check() is None
-
-
-def fill(domain: Domain, size: int = PAGE) -> list[int]:
-    """Allocate until there is no space."""
-    got = []
-    while True:
-        try:
-            got.append(domain.alloc(size))
-        except iova.NoSpace:
-            return got
-
 
 # ---- what it hands out --------------------------------------------------------------------------
 
