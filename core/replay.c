@@ -180,6 +180,7 @@ static enum replay_status create(struct replay *r, uint32_t number, uint64_t sta
 		.design = r->config.designs[number],
 		.params = r->config.params,
 		.memory = &r->memory,
+		.locks = r->config.locks,
 		.count_steps = r->config.count_steps,
 	};
 	if (d->core)

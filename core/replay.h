@@ -98,6 +98,7 @@ struct replay_config {
 	uint32_t map_bins;     /* occupancy map of map_first..map_last; 0: none */
 	uint64_t map_first, map_last;
 	const struct iova_memory *memory; /* NULL: the heap */
+	const struct iova_lock_hooks *locks; /* of all domains; NULL: none */
 };
 
 /* State after everything before `t`, summed over domains; counters since the start. */

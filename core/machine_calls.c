@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine_calls - operations on the core: executed when they start, then priced.
+ *
+ * What the loaded magazine of the CPU serves touches nothing that others touch. It is done
+ * with the core's own inline functions and costs one fixed price; everything else is
+ * recorded and played.
+ */
+#include "machine_inner.h"
+
+#include "rcache_fast.h"
+
+static uint64_t now_ns(const struct sim_cpu *cpu)
+{
+	return cpu->act.t / PS_PER_NS;
+}
+
+/* The ledger's clock follows the calls, but never runs back. */
+static void set_ledger_clock(struct machine *m, const struct sim_cpu *cpu)
+{
+	int64_t now = (int64_t)now_ns(cpu);
+	if (now > m->replay->now && (uint64_t)now < m->replay->wake)
+		m->replay->now = now;
+}
+
+static void begin_call(struct machine *m, struct sim_cpu *cpu)
+{
+	cpu->act.call_begun = cpu->act.t;
+	cpu->act.seq = m->seq++;
+	set_ledger_clock(m, cpu);
+}
+
+/* ---------------------------------------------------------------------------- jobs */
+
+void note_jobs(struct machine *m, struct sim_domain *d, uint32_t cpu)
+{
+	const struct iova_domain *core = d->ledger->core;
+	if (likely(core->armings == d->armings))
+		return;
+	d->armings = core->armings;
+	for (uint32_t k = 0; k < core->classes; k++) {
+		uint64_t due = core->rcache[k].job.due;
+		if (due == IOVA_NEVER || d->job_queued[k] || d->job_at[k] != IOVA_NEVER)
+			continue;
+		uint64_t at = due < IOVA_NEVER / PS_PER_NS ? due * PS_PER_NS : IOVA_NEVER - 1;
+		d->job_at[k] = at > m->now ? at : m->now;
+		d->job_cpu[k] = cpu;
+		uint32_t number = (uint32_t)(d - m->domains) * IOVA_MAX_CLASSES + k;
+		queue_push(&m->queue, d->job_at[k], event_of(EVENT_JOB, number));
+	}
+}
+
+void job_is_due(struct machine *m, uint32_t number)
+{
+	uint32_t k = number % IOVA_MAX_CLASSES;
+	struct sim_domain *d = &m->domains[number / IOVA_MAX_CLASSES];
+	d->job_at[k] = IOVA_NEVER;
+	if (d->ledger->core->rcache[k].job.due * PS_PER_NS > m->now) {
+		/* The domain was renewed since. */
+		d->armings = 0;
+		note_jobs(m, d, d->job_cpu[k]);
+		return;
+	}
+	d->job_queued[k] = true;
+	cpu_gets(m, d->job_cpu[k], m->first_job + number, false);
+}
+
+static void run_job(struct machine *m, struct sim_cpu *cpu, uint32_t size_class)
+{
+	struct sim_domain *d = cpu->act.domain;
+	struct iova_domain *core = d->ledger->core;
+	record_begin(m, cpu, d, size_class);
+	m->record.work = m->config.prices.job;
+	if (core->rcache[size_class].job.due <= now_ns(cpu))
+		iova_run_class(core, size_class, now_ns(cpu));
+	record_end(m);
+	account(m->replay, d->ledger);
+}
+
+bool job_goes_on(struct machine *m, struct sim_cpu *cpu)
+{
+	struct activity *act = &cpu->act;
+	uint32_t size_class = (act->work - m->first_job) % IOVA_MAX_CLASSES;
+	if (!act->playing) {
+		begin_call(m, cpu);
+		run_job(m, cpu, size_class);
+		act->playing = true;
+	}
+	if (!play(m, cpu))
+		return false;
+	act->playing = false;
+	act->domain->job_queued[size_class] = false;
+	act->domain->armings = 0;
+	note_jobs(m, act->domain, cpu_number(m, cpu));
+	m->totals.job_runs++;
+	m->totals.cpu[MACHINE_RECLAIM] += act->t - act->begun;
+	raise_longest(&m->totals.job_longest, act->t - act->begun);
+	return true;
+}
+
+/* ---------------------------------------------------------------------- allocations */
+
+static void account_alloc(struct machine *m, struct sim_domain *d, uint64_t pfn, uint64_t pages,
+			  bool quick)
+{
+	if (likely(pfn))
+		went_live(m->replay, d->ledger, pages);
+	else
+		m->replay->totals.failed++;
+	m->replay->totals.events++;
+	if (likely(quick))
+		account_quick_alloc(m->replay, d->ledger, pages);
+	else
+		account_call(m->replay, d->ledger);
+}
+
+/* What the caches were asked, in vain or not, beside locks, depot and tree. */
+struct cache_before {
+	const struct cpu_cache *cache; /* NULL: too large for them */
+	const struct magazine *loaded, *previous;
+	uint64_t count;
+};
+
+static struct cache_before look_before(const struct iova_domain *core, uint32_t cpu,
+				       uint32_t size_class)
+{
+	struct cache_before before = { 0 };
+	if (size_class >= core->classes)
+		return before;
+	before.cache = cpu_cache_of(core, cpu, size_class);
+	before.loaded = before.cache->loaded;
+	before.previous = before.cache->previous;
+	before.count = before.loaded ? before.loaded->count : 0;
+	return before;
+}
+
+static void price_cache(struct machine *m, const struct cache_before *before)
+{
+	const struct cpu_cache *cache = before->cache;
+	if (!cache)
+		return;
+	if (before->previous && cache->loaded == before->previous)
+		m->record.work += m->config.prices.swap;
+	else if (before->count && cache->loaded == before->loaded &&
+		 cache->loaded->count == before->count)
+		m->record.work += before->count * m->config.prices.scan;
+}
+
+static uint64_t try_core(struct machine *m, struct sim_cpu *cpu, const struct size_choice *size)
+{
+	struct iova_domain *core = cpu->act.domain->ledger->core;
+	uint32_t number = cpu_number(m, cpu);
+	struct cache_before before = look_before(core, number, size->size_class);
+	m->record.work += m->config.prices.alloc_hit;
+	uint64_t pfn = alloc_in_full(core, number, size->pages, cpu->act.limit, cpu->act.flush);
+	price_cache(m, &before);
+	return pfn;
+}
+
+/* The limit the device's driver layer tries first: 32 bits, or the device's own at once. */
+static uint64_t first_limit(const struct sim_flow *flow, const struct iova_domain *core)
+{
+	uint64_t limit = flow->config->limit, limit32 = core->tree.d32 - 1;
+	if (flow->config->limit_rule == MACHINE_LIMIT_PLAIN || flow->no_32_bit)
+		return limit;
+	return limit < limit32 ? limit : limit32;
+}
+
+static uint64_t alloc_recorded(struct machine *m, struct sim_cpu *cpu, struct sim_flow *flow,
+			       const struct size_choice *size)
+{
+	struct sim_domain *d = cpu->act.domain;
+	uint64_t limit = flow->config->limit;
+	record_begin(m, cpu, d, size->size_class);
+	uint64_t pfn = try_core(m, cpu, size);
+	if (!pfn && cpu->act.limit != limit) {
+		cpu->act.refused_limit = cpu->act.limit;
+		cpu->act.limit = limit;
+		cpu->act.flush = true;
+		m->seq++;
+		flow->no_32_bit = flow->config->limit_rule == MACHINE_LIMIT_32_UNTIL_FAILURE;
+		m->replay->totals.failed++;
+		m->replay->totals.events++;
+		m->totals.operations++;
+		pfn = try_core(m, cpu, size);
+	}
+	record_end(m);
+	return pfn;
+}
+
+/* From the top of the loaded magazine; 0: not to be had there. */
+static inline uint64_t alloc_quick(struct machine *m, struct sim_cpu *cpu,
+				   const struct size_choice *size)
+{
+	struct sim_domain *d = cpu->act.domain;
+	struct iova_domain *core = d->ledger->core;
+	if (unlikely(size->size_class >= core->classes || d->foreign_holds))
+		return 0;
+	struct cpu_cache *cache = cpu_cache_of(core, cpu_number(m, cpu), size->size_class);
+	uint64_t cap = highest_acceptable(cpu->act.limit, size->rounded);
+	uint64_t pfn = magazine_take_top(cache->loaded, cap);
+	if (likely(pfn)) {
+		cache->hits_loaded++;
+		cpu->act.t += m->config.prices.alloc_hit;
+	}
+	return pfn;
+}
+
+static const struct size_choice *choose_size(struct sim_flow *flow, struct lane *lane)
+{
+	uint32_t i = 0;
+	if (flow->config->size_count > 1) {
+		uint64_t random = next_random(&flow->random);
+		while (flow->sizes[i].up_to < random)
+			i++;
+	}
+	lane->size = (uint8_t)i;
+	return &flow->sizes[i];
+}
+
+static void begin_alloc(struct machine *m, struct sim_cpu *cpu, struct lane *lane,
+			struct sim_flow *flow)
+{
+	struct activity *act = &cpu->act;
+	const struct size_choice *size = choose_size(flow, lane);
+	begin_call(m, cpu);
+	act->refused_limit = 0;
+	act->limit = first_limit(flow, act->domain->ledger->core);
+	act->flush = act->limit == flow->config->limit;
+	uint64_t pfn = alloc_quick(m, cpu, size);
+	act->playing = pfn == 0;
+	if (unlikely(act->playing))
+		pfn = alloc_recorded(m, cpu, flow, size);
+	account_alloc(m, act->domain, pfn, size->rounded, !act->playing);
+	act->range = (struct ring_entry){
+		.pfn = pfn,
+		.size = size->pages,
+		.slot = take_slot(m),
+	};
+	lane->pfn = pfn;
+	lane->slot = act->range.slot;
+	if (act->playing)
+		note_jobs(m, act->domain, cpu_number(m, cpu));
+}
+
+bool alloc_goes_on(struct machine *m, struct sim_cpu *cpu)
+{
+	struct activity *act = &cpu->act;
+	struct lane *lane = &m->lanes[act->work];
+	struct sim_flow *flow = &m->flows[lane->flow];
+	if (act->phase == 0) {
+		begin_alloc(m, cpu, lane, flow);
+		act->phase = 1;
+	}
+	if (act->playing && !play(m, cpu))
+		return false;
+	act->playing = false;
+	uint64_t took = act->t - act->begun;
+	m->totals.operations++;
+	m->totals.cpu[MACHINE_ALLOC] += took;
+	raise_longest(&m->totals.alloc_longest, took);
+	m->alloc_times[bucket_of(took)]++;
+	if (m->events)
+		write_call(m, cpu, OP_ALLOC);
+	act->t += flow->config->submit_work;
+	if (likely(lane->pfn)) {
+		device_takes(m, act->work, act->t);
+		return true;
+	}
+	put_slot(m, lane->slot);
+	m->totals.failed++;
+	end_request(m, act->work, act->t);
+	return true;
+}
+
+/* ---------------------------------------------------------------------------- frees */
+
+bool free_is_slow(const struct machine *m, const struct sim_cpu *cpu, uint64_t size)
+{
+	const struct sim_domain *d = cpu->act.domain;
+	const struct iova_domain *core = d->ledger->core;
+	unsigned size_class = order_of(size);
+	return size_class >= core->classes || d->foreign_holds ||
+	       !magazine_has_room(cpu_cache_of(core, cpu_number(m, cpu), size_class)->loaded);
+}
+
+static void free_recorded(struct machine *m, struct sim_cpu *cpu)
+{
+	const struct ring_entry *range = &cpu->act.range;
+	struct sim_domain *d = cpu->act.domain;
+	struct iova_domain *core = d->ledger->core;
+	uint32_t size_class = order_of(range->size), number = cpu_number(m, cpu);
+	struct cache_before before = look_before(core, number, size_class);
+	record_begin(m, cpu, d, size_class);
+	m->record.work = m->config.prices.free_hit;
+	free_in_full(core, number, range->pfn, range->size, now_ns(cpu));
+	if (before.previous && before.cache->loaded == before.previous)
+		m->record.work += m->config.prices.swap;
+	record_end(m);
+}
+
+void give_back(struct machine *m, struct sim_cpu *cpu)
+{
+	struct activity *act = &cpu->act;
+	struct replay_domain *ledger = act->domain->ledger;
+	uint64_t size = act->range.size, pages = rounded_size(ledger->core, size);
+	begin_call(m, cpu);
+	left_live(m->replay, ledger, pages);
+	m->replay->totals.frees++;
+	m->replay->totals.events++;
+	act->playing = free_is_slow(m, cpu, size);
+	if (unlikely(act->playing)) {
+		free_recorded(m, cpu);
+		account_call(m->replay, ledger);
+		note_jobs(m, act->domain, cpu_number(m, cpu));
+		return;
+	}
+	struct cpu_cache *cache =
+		cpu_cache_of(ledger->core, cpu_number(m, cpu), order_of(size));
+	magazine_push(cache->loaded, act->range.pfn);
+	cache->puts++;
+	act->t += m->config.prices.free_hit;
+	account_quick_free(m->replay, ledger, pages);
+}
+
+void gave_back(struct machine *m, struct sim_cpu *cpu)
+{
+	cpu->act.playing = false;
+	m->totals.operations++;
+	if (m->events)
+		write_call(m, cpu, OP_FREE);
+	put_slot(m, cpu->act.range.slot);
+}
+
+void count_free(struct machine *m, const struct sim_cpu *cpu)
+{
+	uint64_t took = cpu->act.t - cpu->act.begun;
+	m->totals.cpu[MACHINE_FREE] += took;
+	raise_longest(&m->totals.free_longest, took);
+	m->free_times[bucket_of(took)]++;
+}
+
+bool free_goes_on(struct machine *m, struct sim_cpu *cpu)
+{
+	struct activity *act = &cpu->act;
+	const struct lane *lane = &m->lanes[act->work];
+	const struct sim_flow *flow = &m->flows[lane->flow];
+	if (act->phase == 0) {
+		act->range = (struct ring_entry){
+			.pfn = lane->pfn,
+			.size = flow->sizes[lane->size].pages,
+			.slot = lane->slot,
+		};
+		give_back(m, cpu);
+		act->phase = 1;
+	}
+	if (act->playing && !play(m, cpu))
+		return false;
+	gave_back(m, cpu);
+	count_free(m, cpu);
+	act->t += flow->config->complete_work;
+	end_request(m, act->work, act->t);
+	return true;
+}

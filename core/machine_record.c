@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine_record - what an operation on the core did, priced, as a tape of steps.
+ *
+ * The core's hooks are called where it takes and lets go of locks and where it asks for
+ * memory. What changed in between is read off the core itself: ranges that came and went,
+ * nodes Linux would have walked, magazines that moved.
+ *
+ * A CPU's own lock is left out, as its price is part of a call's: nobody else wants it, but
+ * for the rare visits from other CPUs, during which it is taken like any other.
+ */
+#include "machine_inner.h"
+
+/* Words of 64 bytes a magazine has: what another CPU wrote comes line by line. */
+#define MAGAZINE_LINES ((uint32_t)(sizeof(struct magazine) / 64))
+/* The lock with what lies beside it, and the magazine on top, which is linked or unlinked. */
+#define DEPOT_LINES 2u
+/* The lock with the search starts beside it, and the range at which the search starts. */
+#define TREE_LINES 2u
+
+/* -------------------------------------------------------------------------- prices */
+
+/* A price that grows from `near` to `far` as ranges outgrow the cache. */
+static uint64_t mixed(const struct machine_prices *prices, uint64_t near, uint64_t far,
+		      uint64_t ranges)
+{
+	if (ranges <= prices->tree_near)
+		return near;
+	uint64_t beyond = ranges - prices->tree_near;
+	return near + (uint64_t)((page_time)(far - near) * beyond / ranges);
+}
+
+static uint64_t price_of_insertion(const struct machine *m, uint64_t ranges, uint64_t steps)
+{
+	const struct machine_prices *p = &m->config.prices;
+	if (m->config.indexed)
+		return p->index_alloc;
+	return p->tree_alloc + steps * mixed(p, p->tree_step, p->tree_step_far, ranges);
+}
+
+static uint64_t price_of_removal(const struct machine *m, uint64_t ranges)
+{
+	const struct machine_prices *p = &m->config.prices;
+	if (m->config.indexed)
+		return p->index_free;
+	uint64_t levels = 64u - (uint32_t)__builtin_clzll(ranges | 1);
+	return p->tree_free + levels * mixed(p, p->tree_level, p->tree_level_far, ranges);
+}
+
+/* What was done in the tree since its lock was taken. */
+static void price_tree(struct machine *m)
+{
+	uint64_t ranges = m->record.core->tree.index.count;
+	uint64_t steps = m->record.core->tree_counters[m->record.counters].steps;
+	if (ranges < m->record.ranges)
+		m->record.work += (m->record.ranges - ranges) * price_of_removal(m, ranges);
+	else if (ranges > m->record.ranges || steps > m->record.steps)
+		m->record.work += price_of_insertion(m, ranges, steps - m->record.steps);
+	m->record.ranges = ranges;
+	m->record.steps = steps;
+}
+
+/* -------------------------------------------------------------------------- depots */
+
+static void remember_origin(struct machine *m, struct origins *origins, uint32_t cpu)
+{
+	if (origins->count == origins->capacity) {
+		uint32_t capacity = origins->capacity ? 2 * origins->capacity : 64;
+		uint16_t *grown =
+			memory_get(&m->memory, IOVA_MEMORY_REPLAY, capacity * sizeof(*grown));
+		if (!grown) {
+			m->status = REPLAY_NO_MEMORY;
+			return;
+		}
+		for (uint32_t i = 0; i < origins->count; i++)
+			grown[i] = origins->cpu[i];
+		if (origins->cpu)
+			memory_put(&m->memory, IOVA_MEMORY_REPLAY, origins->cpu,
+				   origins->capacity * sizeof(*grown));
+		origins->cpu = grown;
+		origins->capacity = capacity;
+	}
+	origins->cpu[origins->count++] = (uint16_t)cpu;
+}
+
+/* What was done in a depot since its lock was taken: magazines came or went. */
+static void price_depot(struct machine *m, uint32_t size_class)
+{
+	const struct sim_cpu *cpu = &m->cpus[m->record.cpu];
+	struct origins *origins = &m->record.domain->origins[size_class];
+	uint64_t length = m->record.core->rcache[size_class].depot.length;
+	while (origins->count < length && m->status == REPLAY_OK) {
+		remember_origin(m, origins, m->record.cpu);
+		m->record.work += m->config.prices.depot;
+	}
+	while (origins->count > length) {
+		uint32_t origin = origins->cpu[--origins->count];
+		m->record.work += m->config.prices.depot;
+		m->record.work += price_of_lines(m, cpu, origin, MAGAZINE_LINES);
+	}
+}
+
+/* --------------------------------------------------------------------------- steps */
+
+static struct step *new_step(struct machine *m)
+{
+	struct tape *tape = m->record.tape;
+	if (tape->count == tape->capacity) {
+		uint32_t capacity = tape->capacity ? 2 * tape->capacity : 8;
+		struct step *grown =
+			memory_get(&m->memory, IOVA_MEMORY_REPLAY, capacity * sizeof(*grown));
+		if (!grown) {
+			m->status = REPLAY_NO_MEMORY;
+			return NULL;
+		}
+		for (uint32_t i = 0; i < tape->count; i++)
+			grown[i] = tape->steps[i];
+		if (tape->steps)
+			memory_put(&m->memory, IOVA_MEMORY_REPLAY, tape->steps,
+				   tape->capacity * sizeof(*grown));
+		tape->steps = grown;
+		tape->capacity = capacity;
+	}
+	return &tape->steps[tape->count++];
+}
+
+static uint64_t take_work(struct machine *m)
+{
+	uint64_t work = m->record.work;
+	m->record.work = 0;
+	return work;
+}
+
+/* NULL: the own CPU's, which nobody else wants. */
+static struct sim_lock *lock_named(const struct machine *m, enum iova_lock lock, uint32_t cpu,
+				   uint32_t size_class)
+{
+	const struct sim_domain *d = m->record.domain;
+	switch (lock) {
+	case IOVA_LOCK_CPU:
+		if (cpu == m->record.cpu && d->foreign_holds == 0)
+			return NULL;
+		return lock_of_cpu(m, d, cpu, size_class);
+	case IOVA_LOCK_DEPOT:
+		return lock_of_depot(m, d, size_class);
+	case IOVA_LOCK_TREE:
+		return lock_of_tree(m, d);
+	}
+	return NULL;
+}
+
+static uint32_t lines_of(enum iova_lock lock)
+{
+	switch (lock) {
+	case IOVA_LOCK_DEPOT:
+		return DEPOT_LINES;
+	case IOVA_LOCK_TREE:
+		return TREE_LINES;
+	case IOVA_LOCK_CPU:
+		break;
+	}
+	return 1;
+}
+
+void record_acquire(void *context, enum iova_lock lock, uint32_t cpu, uint32_t size_class)
+{
+	struct machine *m = context;
+	if (!m->record.core)
+		return;
+	struct sim_lock *named = lock_named(m, lock, cpu, size_class);
+	if (!named)
+		return;
+	struct step *step = new_step(m);
+	if (!step)
+		return;
+	*step = (struct step){
+		.work = take_work(m),
+		.lock = named,
+		.lines = lines_of(lock),
+		.kind = STEP_ACQUIRE,
+	};
+	m->record.work = m->config.prices.lock;
+}
+
+void record_release(void *context, enum iova_lock lock, uint32_t cpu, uint32_t size_class)
+{
+	struct machine *m = context;
+	if (!m->record.core)
+		return;
+	struct sim_lock *named = lock_named(m, lock, cpu, size_class);
+	if (!named)
+		return;
+	if (lock == IOVA_LOCK_TREE)
+		price_tree(m);
+	else if (lock == IOVA_LOCK_DEPOT)
+		price_depot(m, size_class);
+	struct tape *tape = m->record.tape;
+	struct step *last = tape->count ? &tape->steps[tape->count - 1] : NULL;
+	if (last && last->kind == STEP_ACQUIRE && last->lock == named) {
+		last->kind = STEP_HOLD;
+		last->hold = take_work(m);
+		return;
+	}
+	struct step *step = new_step(m);
+	if (step)
+		*step = (struct step){
+			.work = take_work(m), .lock = named, .kind = STEP_RELEASE
+		};
+}
+
+/* -------------------------------------------------------------------------- memory */
+
+void *record_allocate(void *context, enum iova_memory_kind kind, size_t size, size_t alignment)
+{
+	struct machine *m = context;
+	const struct iova_memory *heap = &m->memory;
+	if (kind != IOVA_MEMORY_MAGAZINE)
+		return heap->allocate(heap->context, kind, size, alignment);
+	if (m->record.core)
+		m->record.work += m->config.prices.magazine_new;
+	struct magazine *spare = m->spare;
+	if (!spare)
+		return heap->allocate(heap->context, kind, size, alignment);
+	m->spare = spare->next;
+	return spare;
+}
+
+void record_release_memory(void *context, enum iova_memory_kind kind, void *block, size_t size)
+{
+	struct machine *m = context;
+	const struct iova_memory *heap = &m->memory;
+	if (kind != IOVA_MEMORY_MAGAZINE) {
+		heap->release(heap->context, kind, block, size);
+		return;
+	}
+	if (m->record.core)
+		m->record.work += m->config.prices.magazine_free;
+	struct magazine *spare = block;
+	spare->next = m->spare;
+	m->spare = spare;
+}
+
+/* ------------------------------------------------------------------------ recording */
+
+void record_begin(struct machine *m, struct sim_cpu *cpu, struct sim_domain *d,
+		  uint32_t size_class)
+{
+	struct iova_domain *core = d->ledger->core;
+	cpu->act.tape.count = cpu->act.tape.next = 0;
+	m->record.tape = &cpu->act.tape;
+	m->record.domain = d;
+	m->record.core = core;
+	m->record.cpu = cpu_number(m, cpu);
+	m->record.counters = size_class < core->classes ? size_class : IOVA_BEYOND_CLASSES;
+	m->record.work = 0;
+	m->record.ranges = core->tree.index.count;
+	m->record.steps = core->tree_counters[m->record.counters].steps;
+}
+
+void record_end(struct machine *m)
+{
+	m->record.tape->rest = take_work(m);
+	m->record.core = NULL;
+}
