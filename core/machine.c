@@ -83,11 +83,13 @@ enum replay_status machine_run(struct machine *m, uint64_t until, uint64_t opera
 			       struct machine_events *events, bool *done)
 {
 	uint64_t enough = m->totals.operations + operations;
+	if (enough < operations)
+		enough = UINT64_MAX;
 	m->events = events;
 	write_births(m);
 	*done = false;
 	while (m->status == REPLAY_OK && m->totals.operations < enough &&
-	       rows_left(m) >= ROWS_AN_EVENT) {
+	       rows_left(m) >= m->rows_wanted) {
 		if (queue_next(&m->queue) > until) {
 			m->now = until;
 			pass_time(m, until);
@@ -411,7 +413,8 @@ static void make_queue(struct machine *m)
 	m->next = zeroed(m, m->work_count, sizeof(*m->next));
 	/* One event a lane, CPU, timer and job; of a flow one to turn and two to rebind. */
 	m->queue.capacity = m->work_count + config->cpus_possible + 2 * config->flow_count;
-	m->queue.heap = zeroed(m, m->queue.capacity, sizeof(*m->queue.heap));
+	struct event *table = zeroed(m, m->queue.capacity + QUEUE_OFFSET, sizeof(*table));
+	m->queue.heap = table ? table + QUEUE_OFFSET : NULL;
 	if (config->sample_ns > 0)
 		m->samples = zeroed(m, config->max_samples, sizeof(*m->samples));
 }
@@ -443,6 +446,7 @@ enum replay_status machine_create(const struct machine_config *config, struct ma
 	memset(m, 0, sizeof(*m));
 	m->config = *config;
 	m->memory = *memory;
+	m->rows_wanted = ROWS_AN_EVENT;
 	make_all(m);
 	if (m->status != REPLAY_OK) {
 		enum replay_status status = m->status;
@@ -497,7 +501,9 @@ void machine_destroy(struct machine *m)
 	put(m, m->flows, config->flow_count, sizeof(*m->flows));
 	put(m, m->lanes, m->lane_count, sizeof(*m->lanes));
 	put(m, m->next, m->work_count, sizeof(*m->next));
-	put(m, m->queue.heap, m->queue.capacity, sizeof(*m->queue.heap));
+	if (m->queue.heap)
+		put(m, m->queue.heap - QUEUE_OFFSET, m->queue.capacity + QUEUE_OFFSET,
+		    sizeof(*m->queue.heap));
 	put(m, m->samples, config->max_samples, sizeof(*m->samples));
 	put(m, m->free_slots, m->free_slot_capacity, sizeof(*m->free_slots));
 	struct iova_memory memory = m->memory;

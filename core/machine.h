@@ -226,8 +226,8 @@ struct machine;
 /* REPLAY_BAD_CONFIG: a number is out of range; REPLAY_NO_MEMORY. Arrays must outlive it. */
 enum replay_status machine_create(const struct machine_config *config, struct machine **machine);
 void machine_destroy(struct machine *machine);
-/* Rows a call of machine_run() needs room for at least. */
-#define MACHINE_MIN_ROOM 65536u
+/* Rows a call of machine_run() needs room for at least: all domains may be born at once. */
+#define MACHINE_MIN_ROOM (MACHINE_MAX_DOMAINS * (MACHINE_MAX_RESERVED + 3u) + 64u)
 /*
  * Go on until `until` (ps since the start), or until about so many more operations were
  * done, or, with events, until there is little room left. *done: `until` was reached.

@@ -172,6 +172,7 @@ static uint64_t alloc_recorded(struct machine *m, struct sim_cpu *cpu, struct si
 	struct sim_domain *d = cpu->act.domain;
 	uint64_t limit = flow->config->limit;
 	record_begin(m, cpu, d, size->size_class);
+	uint64_t cut = d->ledger->core->tree_counters[m->record.counters].allocations;
 	uint64_t pfn = try_core(m, cpu, size);
 	if (!pfn && cpu->act.limit != limit) {
 		cpu->act.refused_limit = cpu->act.limit;
@@ -184,6 +185,8 @@ static uint64_t alloc_recorded(struct machine *m, struct sim_cpu *cpu, struct si
 		m->totals.operations++;
 		pfn = try_core(m, cpu, size);
 	}
+	cpu->act.reached_tree =
+		!pfn || d->ledger->core->tree_counters[m->record.counters].allocations > cut;
 	record_end(m);
 	return pfn;
 }
@@ -225,6 +228,7 @@ static void begin_alloc(struct machine *m, struct sim_cpu *cpu, struct lane *lan
 	const struct size_choice *size = choose_size(flow, lane);
 	begin_call(m, cpu);
 	act->refused_limit = 0;
+	act->reached_tree = false;
 	act->limit = first_limit(flow, act->domain->ledger->core);
 	act->flush = act->limit == flow->config->limit;
 	uint64_t pfn = alloc_quick(m, cpu, size);

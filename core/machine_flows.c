@@ -236,10 +236,12 @@ bool rebind_goes_on(struct machine *m, struct sim_cpu *cpu)
 {
 	uint32_t number = cpu->act.work - m->first_rebind;
 	struct sim_flow *flow = &m->flows[number];
-	if (rows_left(m) < MACHINE_MIN_ROOM / 2) {
+	if (rows_left(m) < MACHINE_MIN_ROOM - 1) {
+		m->rows_wanted = MACHINE_MIN_ROOM - 1;
 		suspend_until(m, cpu, cpu->act.t);
 		return false;
 	}
+	m->rows_wanted = ROWS_AN_EVENT;
 	for (uint32_t i = 0; i < flow->config->domains && m->status == REPLAY_OK; i++)
 		renew_domain(m, cpu, flow->config->domain + i);
 	flow->rebinding = false;

@@ -170,6 +170,7 @@ struct activity {
 	uint64_t limit;
 	uint64_t refused_limit;	  /* of a first try that failed; 0: there was none */
 	bool flush;		  /* the caches may be flushed for it */
+	bool reached_tree;
 	struct ring_entry range;
 };
 
@@ -222,6 +223,7 @@ struct machine {
 	enum replay_status status;
 	struct machine_events *events;
 	bool births_written;
+	size_t rows_wanted; /* room the next event may need */
 	struct machine_totals totals;
 	struct machine_sample *samples;
 	size_t sample_count, sample_capacity;

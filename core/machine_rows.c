@@ -53,6 +53,7 @@ void write_call(struct machine *m, const struct sim_cpu *cpu, enum replay_op op)
 		if (act->refused_limit) {
 			struct row refused = row;
 			refused.pfn = 0;
+			refused.flags = FLAG_REACHED_TREE;
 			write_row(m, &refused);
 			row.seq++;
 			row.limit = act->limit;
@@ -60,6 +61,8 @@ void write_call(struct machine *m, const struct sim_cpu *cpu, enum replay_op op)
 		}
 		if (act->flush)
 			row.flags |= FLAG_FLUSH_RETRY;
+		if (act->reached_tree)
+			row.flags |= FLAG_REACHED_TREE;
 	}
 	write_row(m, &row);
 }

@@ -38,6 +38,7 @@ enum replay_flag {
 	FLAG_FLUSH_RETRY = 2,
 	FLAG_ONLY_IF_PREVIOUS_FAILED = 4,
 	FLAG_ALIGN = 8,
+	FLAG_REACHED_TREE = 16, /* of recorded rows: not looked at */
 };
 
 #define NO_SLOT UINT32_MAX
