@@ -79,6 +79,21 @@ static void write_births(struct machine *m)
 	m->births_written = true;
 }
 
+/* For the rows of what happens next. What waited for room goes on at once. */
+static bool has_room(struct machine *m)
+{
+	uint32_t waiting = m->interrupted;
+	if (rows_left(m) < m->rows_wanted)
+		return false;
+	if (unlikely(waiting != NOBODY)) {
+		m->interrupted = NOBODY;
+		m->rows_wanted = ROWS_AN_EVENT;
+		cpu_wakes(m, waiting);
+		return has_room(m);
+	}
+	return true;
+}
+
 enum replay_status machine_run(struct machine *m, uint64_t until, uint64_t operations,
 			       struct machine_events *events, bool *done)
 {
@@ -87,9 +102,10 @@ enum replay_status machine_run(struct machine *m, uint64_t until, uint64_t opera
 		enough = UINT64_MAX;
 	m->events = events;
 	write_births(m);
-	*done = false;
-	while (m->status == REPLAY_OK && m->totals.operations < enough &&
-	       rows_left(m) >= m->rows_wanted) {
+	*done = until <= m->now;
+	if (*done || !has_room(m))
+		return m->status;
+	while (m->status == REPLAY_OK && m->totals.operations < enough && has_room(m)) {
 		if (queue_next(&m->queue) > until) {
 			m->now = until;
 			pass_time(m, until);
@@ -189,7 +205,8 @@ static bool prices_are_valid(const struct machine_prices *prices)
 	for (size_t i = 0; i < sizeof(*prices) / sizeof(*price); i++)
 		if (price[i] > MACHINE_MAX_PRICE)
 			return false;
-	return true;
+	return prices->tree_step <= prices->tree_step_far &&
+	       prices->tree_level <= prices->tree_level_far;
 }
 
 /* A driver is unbound from a domain that is its own. */
@@ -215,7 +232,9 @@ static bool config_is_valid(const struct machine_config *config)
 	    config->cpus_per_node == 0 || config->domain_count == 0 ||
 	    config->domain_count > MACHINE_MAX_DOMAINS || config->flow_count == 0 ||
 	    config->flow_count > MACHINE_MAX_FLOWS || config->classes == 0 ||
-	    config->classes > IOVA_MAX_CLASSES || !prices_are_valid(&config->prices))
+	    config->classes > IOVA_MAX_CLASSES || config->max_samples > MACHINE_MAX_SAMPLES ||
+	    (config->sample_ns > 0 && config->max_samples == 0) ||
+	    !prices_are_valid(&config->prices))
 		return false;
 	for (uint32_t i = 0; i < config->domain_count; i++)
 		if (!domain_is_valid(&config->domains[i]))
@@ -322,7 +341,7 @@ static void make_domains(struct machine *m)
 		d->ledger = &m->replay->domains[i];
 		d->timer_at = IOVA_NEVER;
 		for (uint32_t k = 0; k < IOVA_MAX_CLASSES; k++)
-			d->job_at[k] = IOVA_NEVER;
+			d->job_at[k] = d->job_due[k] = IOVA_NEVER;
 	}
 	for (uint32_t f = 0; m->domains && f < config->flow_count; f++)
 		for (uint32_t i = 0; i < config->flows[f].domains; i++)
@@ -433,6 +452,8 @@ static void make_all(struct machine *m)
 						    begin_flows };
 	for (size_t i = 0; i < COUNT_OF_ARRAY(parts) && m->status == REPLAY_OK; i++)
 		parts[i](m);
+	if (m->status == REPLAY_OK)
+		take_samples(m); /* of the beginning */
 }
 
 enum replay_status machine_create(const struct machine_config *config, struct machine **result)
@@ -447,6 +468,7 @@ enum replay_status machine_create(const struct machine_config *config, struct ma
 	m->config = *config;
 	m->memory = *memory;
 	m->rows_wanted = ROWS_AN_EVENT;
+	m->interrupted = NOBODY;
 	make_all(m);
 	if (m->status != REPLAY_OK) {
 		enum replay_status status = m->status;

@@ -43,6 +43,9 @@
 #define MACHINE_MAX_PAGES (UINT64_C(1) << 32)
 /* Of any one time of a flow or domain: 13 days. */
 #define MACHINE_MAX_TIME (UINT64_C(1) << 60)
+/* No run goes on longer: 53 days. */
+#define MACHINE_END (UINT64_C(1) << 62)
+#define MACHINE_MAX_SAMPLES ((size_t)1 << 22)
 /* Of any one price: 1 ms, or as many ranges. */
 #define MACHINE_MAX_PRICE UINT64_C(1000000000)
 
@@ -57,6 +60,7 @@ struct machine_prices {
 	uint64_t swap;		/* loaded and previous change places */
 	uint64_t lock;		/* take and release a lock whose line is in the own cache */
 	uint64_t line, line_far; /* from a CPU of the same node, of another node */
+	uint64_t line_ahead, line_ahead_far; /* of lines in a row, which are fetched ahead */
 	uint64_t depot;		/* push or pop a magazine, beside the lock and the lines */
 	uint64_t magazine_new, magazine_free;
 	uint64_t scan;		/* look at one entry of a magazine that is above the limit */
@@ -230,7 +234,8 @@ void machine_destroy(struct machine *machine);
 #define MACHINE_MIN_ROOM (MACHINE_MAX_DOMAINS * (MACHINE_MAX_RESERVED + 3u) + 64u)
 /*
  * Go on until `until` (ps since the start), or until about so many more operations were
- * done, or, with events, until there is little room left. *done: `until` was reached.
+ * done, or, with events, until there is little room left. *done: `until` was reached, or is
+ * past. until is below MACHINE_END.
  * events may be NULL, but then in every call; rows are added at count.
  */
 enum replay_status machine_run(struct machine *machine, uint64_t until, uint64_t operations,

@@ -40,11 +40,15 @@ void note_jobs(struct machine *m, struct sim_domain *d, uint32_t cpu)
 	d->armings = core->armings;
 	for (uint32_t k = 0; k < core->classes; k++) {
 		uint64_t due = core->rcache[k].job.due;
-		if (due == IOVA_NEVER || d->job_queued[k] || d->job_at[k] != IOVA_NEVER)
+		uint64_t at = due < MACHINE_END / PS_PER_NS ? due * PS_PER_NS : MACHINE_END;
+		if (due == IOVA_NEVER || d->job_queued[k] || d->job_due[k] == at)
 			continue;
-		uint64_t at = due < IOVA_NEVER / PS_PER_NS ? due * PS_PER_NS : IOVA_NEVER - 1;
-		d->job_at[k] = at > m->now ? at : m->now;
+		d->job_due[k] = at;
 		d->job_cpu[k] = cpu;
+		/* An event that was meant for a domain that is gone looks again. */
+		if (d->job_at[k] != IOVA_NEVER)
+			continue;
+		d->job_at[k] = at > m->now ? at : m->now;
 		uint32_t number = (uint32_t)(d - m->domains) * IOVA_MAX_CLASSES + k;
 		queue_push(&m->queue, d->job_at[k], event_of(EVENT_JOB, number));
 	}
@@ -55,12 +59,14 @@ void job_is_due(struct machine *m, uint32_t number)
 	uint32_t k = number % IOVA_MAX_CLASSES;
 	struct sim_domain *d = &m->domains[number / IOVA_MAX_CLASSES];
 	d->job_at[k] = IOVA_NEVER;
-	if (d->ledger->core->rcache[k].job.due * PS_PER_NS > m->now) {
-		/* The domain was renewed since. */
-		d->armings = 0;
-		note_jobs(m, d, d->job_cpu[k]);
+	if (d->job_due[k] == IOVA_NEVER)
+		return; /* the domain was renewed since */
+	if (d->job_due[k] > m->now) {
+		d->job_at[k] = d->job_due[k];
+		queue_push(&m->queue, d->job_at[k], event_of(EVENT_JOB, number));
 		return;
 	}
+	d->job_due[k] = IOVA_NEVER;
 	d->job_queued[k] = true;
 	cpu_gets(m, d->job_cpu[k], m->first_job + number, false);
 }
@@ -98,6 +104,14 @@ bool job_goes_on(struct machine *m, struct sim_cpu *cpu)
 	return true;
 }
 
+/* `previous` was the CPU's previous magazine before the call. */
+static void price_swap(struct machine *m, const struct cpu_cache *cache,
+		       const struct magazine *previous)
+{
+	if (previous && cache->loaded == previous)
+		m->record.work += m->config.prices.swap;
+}
+
 /* ---------------------------------------------------------------------- allocations */
 
 static void account_alloc(struct machine *m, struct sim_domain *d, uint64_t pfn, uint64_t pages,
@@ -114,46 +128,38 @@ static void account_alloc(struct machine *m, struct sim_domain *d, uint64_t pfn,
 		account_call(m->replay, d->ledger);
 }
 
-/* What the caches were asked, in vain or not, beside locks, depot and tree. */
-struct cache_before {
-	const struct cpu_cache *cache; /* NULL: too large for them */
-	const struct magazine *loaded, *previous;
-	uint64_t count;
-};
-
-static struct cache_before look_before(const struct iova_domain *core, uint32_t cpu,
-				       uint32_t size_class)
+/* Entries of the magazine an allocation will look into that it has to pass over. */
+static uint64_t entries_passed(const struct iova_domain *core, uint32_t cpu, uint32_t size_class,
+			       uint64_t cap)
 {
-	struct cache_before before = { 0 };
-	if (size_class >= core->classes)
-		return before;
-	before.cache = cpu_cache_of(core, cpu, size_class);
-	before.loaded = before.cache->loaded;
-	before.previous = before.cache->previous;
-	before.count = before.loaded ? before.loaded->count : 0;
-	return before;
-}
-
-static void price_cache(struct machine *m, const struct cache_before *before)
-{
-	const struct cpu_cache *cache = before->cache;
-	if (!cache)
-		return;
-	if (before->previous && cache->loaded == before->previous)
-		m->record.work += m->config.prices.swap;
-	else if (before->count && cache->loaded == before->loaded &&
-		 cache->loaded->count == before->count)
-		m->record.work += before->count * m->config.prices.scan;
+	const struct cpu_cache *cache = cpu_cache_of(core, cpu, size_class);
+	const struct magazine *in = magazine_has_entries(cache->loaded)	  ? cache->loaded :
+				    magazine_has_entries(cache->previous) ? cache->previous :
+									    NULL;
+	uint64_t count = in ? in->count : IOVA_MAGAZINE_CAPACITY, passed = 0;
+	if (!in)
+		in = core->rcache[size_class].depot.head;
+	while (in && passed < count && in->pfn[count - 1 - passed] > cap)
+		passed++;
+	return passed;
 }
 
 static uint64_t try_core(struct machine *m, struct sim_cpu *cpu, const struct size_choice *size)
 {
 	struct iova_domain *core = cpu->act.domain->ledger->core;
 	uint32_t number = cpu_number(m, cpu);
-	struct cache_before before = look_before(core, number, size->size_class);
+	bool cached = size->size_class < core->classes;
+	const struct magazine *previous = NULL;
 	m->record.work += m->config.prices.alloc_hit;
+	if (cached) {
+		uint64_t cap = highest_acceptable(cpu->act.limit, size->rounded);
+		m->record.work += m->config.prices.scan *
+				  entries_passed(core, number, size->size_class, cap);
+		previous = cpu_cache_of(core, number, size->size_class)->previous;
+	}
 	uint64_t pfn = alloc_in_full(core, number, size->pages, cpu->act.limit, cpu->act.flush);
-	price_cache(m, &before);
+	if (cached)
+		price_swap(m, cpu_cache_of(core, number, size->size_class), previous);
 	return pfn;
 }
 
@@ -239,7 +245,7 @@ static void begin_alloc(struct machine *m, struct sim_cpu *cpu, struct lane *lan
 	act->range = (struct ring_entry){
 		.pfn = pfn,
 		.size = size->pages,
-		.slot = take_slot(m),
+		.slot = pfn ? take_slot(m) : NO_SLOT,
 	};
 	lane->pfn = pfn;
 	lane->slot = act->range.slot;
@@ -271,7 +277,6 @@ bool alloc_goes_on(struct machine *m, struct sim_cpu *cpu)
 		device_takes(m, act->work, act->t);
 		return true;
 	}
-	put_slot(m, lane->slot);
 	m->totals.failed++;
 	end_request(m, act->work, act->t);
 	return true;
@@ -279,7 +284,8 @@ bool alloc_goes_on(struct machine *m, struct sim_cpu *cpu)
 
 /* ---------------------------------------------------------------------------- frees */
 
-bool free_is_slow(const struct machine *m, const struct sim_cpu *cpu, uint64_t size)
+/* Whether giving a range back does more than push it onto the loaded magazine. */
+static bool free_is_slow(const struct machine *m, const struct sim_cpu *cpu, uint64_t size)
 {
 	const struct sim_domain *d = cpu->act.domain;
 	const struct iova_domain *core = d->ledger->core;
@@ -294,12 +300,14 @@ static void free_recorded(struct machine *m, struct sim_cpu *cpu)
 	struct sim_domain *d = cpu->act.domain;
 	struct iova_domain *core = d->ledger->core;
 	uint32_t size_class = order_of(range->size), number = cpu_number(m, cpu);
-	struct cache_before before = look_before(core, number, size_class);
+	const struct cpu_cache *cache =
+		size_class < core->classes ? cpu_cache_of(core, number, size_class) : NULL;
+	const struct magazine *previous = cache ? cache->previous : NULL;
 	record_begin(m, cpu, d, size_class);
 	m->record.work = m->config.prices.free_hit;
 	free_in_full(core, number, range->pfn, range->size, now_ns(cpu));
-	if (before.previous && before.cache->loaded == before.previous)
-		m->record.work += m->config.prices.swap;
+	if (cache)
+		price_swap(m, cache, previous);
 	record_end(m);
 }
 

@@ -3,9 +3,16 @@
  * machine_flows - closed loops: lanes that think, wait, are submitted, served, completed.
  *
  * A lane is at one place at a time: in one list (parked, waiting for the device, or on a
- * CPU), in one event, or in one CPU's activity.
+ * CPU), in one event, or in one CPU's activity. It is outstanding from the moment it is
+ * certain to be submitted.
+ *
+ * Room in the device that nobody waits for is free as soon as the completion begins, not
+ * when it ends: a lane that becomes ready in between goes a little early.
  */
 #include "machine_inner.h"
+
+/* Until something that runs on a domain is looked for again: 100 us. */
+#define REBIND_PAUSE (100000 * PS_PER_NS)
 
 static struct sim_flow *flow_of(struct machine *m, uint32_t lane)
 {
@@ -46,7 +53,6 @@ void lane_goes(struct machine *m, uint32_t number)
 	if (!flow->config->resubmit_there)
 		lane->cpu = (uint16_t)cpu_of_submitter(m, flow, number);
 	lane->completes = false;
-	flow->outstanding++;
 	cpu_gets(m, lane->cpu, number, false);
 }
 
@@ -64,6 +70,7 @@ void lane_is_ready(struct machine *m, uint32_t number)
 		}
 		flow->used++;
 	}
+	flow->outstanding++;
 	lane_goes(m, number);
 }
 
@@ -75,6 +82,8 @@ void device_takes(struct machine *m, uint32_t lane, uint64_t t)
 	if (flow->config->service) {
 		uint64_t from = t > flow->device_free_at ? t : flow->device_free_at;
 		t = flow->device_free_at = from + flow->config->service;
+		if (t > MACHINE_END)
+			t = flow->device_free_at = MACHINE_END;
 	}
 	push(m, EVENT_DONE, lane, t + random_time(&flow->random, flow->config->latency));
 }
@@ -93,10 +102,12 @@ static void leave_room(struct machine *m, struct sim_flow *flow, uint64_t t)
 	if (!flow->config->in_flight)
 		return;
 	uint32_t next = flow->off || flow->rebinding ? NOBODY : list_take(m, &flow->waiting);
-	if (next == NOBODY)
+	if (next == NOBODY) {
 		flow->used--;
-	else
-		push(m, EVENT_GO, next, t);
+		return;
+	}
+	flow->outstanding++;
+	push(m, EVENT_GO, next, t);
 }
 
 void end_request(struct machine *m, uint32_t number, uint64_t t)
@@ -157,7 +168,7 @@ void flow_rebinds(struct machine *m, uint32_t number)
 	if (flow->outstanding > 0)
 		return; /* the last request's end comes here again */
 	if (domains_are_busy(m, flow)) {
-		push(m, EVENT_REBIND, number, m->now + 100000 * PS_PER_NS);
+		push(m, EVENT_REBIND, number, m->now + REBIND_PAUSE);
 		return;
 	}
 	cpu_gets(m, flow->config->submit_cpus[0], m->first_rebind + number, false);
@@ -209,8 +220,10 @@ void bear_domain(struct machine *m, uint32_t domain)
 		reserve_ranges(m, domain);
 	d->armings = 0;
 	d->event_number = m->event_domains++;
-	for (uint32_t k = 0; k < m->config.classes; k++)
+	for (uint32_t k = 0; k < m->config.classes; k++) {
 		d->origins[k].count = 0;
+		d->job_due[k] = IOVA_NEVER;
+	}
 }
 
 static void renew_domain(struct machine *m, struct sim_cpu *cpu, uint32_t domain)
@@ -236,12 +249,15 @@ bool rebind_goes_on(struct machine *m, struct sim_cpu *cpu)
 {
 	uint32_t number = cpu->act.work - m->first_rebind;
 	struct sim_flow *flow = &m->flows[number];
+	if (domains_are_busy(m, flow)) {
+		/* A timer or job became due while the CPU had other work. */
+		push(m, EVENT_REBIND, number, cpu->act.t + REBIND_PAUSE);
+		return true;
+	}
 	if (rows_left(m) < MACHINE_MIN_ROOM - 1) {
-		m->rows_wanted = MACHINE_MIN_ROOM - 1;
-		suspend_until(m, cpu, cpu->act.t);
+		wait_for_room(m, cpu, MACHINE_MIN_ROOM - 1);
 		return false;
 	}
-	m->rows_wanted = ROWS_AN_EVENT;
 	for (uint32_t i = 0; i < flow->config->domains && m->status == REPLAY_OK; i++)
 		renew_domain(m, cpu, flow->config->domain + i);
 	flow->rebinding = false;

@@ -22,7 +22,7 @@ static uint64_t price_of_entry(struct machine *m, const struct sim_cpu *cpu, uin
 {
 	uint64_t price = m->config.prices.queue;
 	if (ring->head % 2 == 0)
-		price += price_of_lines(m, cpu, ring_owner, 1);
+		price += price_of_lines_ahead(m, cpu, ring_owner, 1);
 	return price;
 }
 
@@ -65,14 +65,20 @@ static bool release_ripe(struct machine *m, struct sim_cpu *cpu, struct linux_ri
 		}
 		if (m->status != REPLAY_OK || !ring_is_ripe(ring, act->domain->finished))
 			return true;
-		/* What others take part in, or a table shows, happens in the order of time. */
-		bool in_order =
-			m->events || free_is_slow(m, cpu, ring->entries[ring->head].size);
-		if ((in_order && others_are_first(m, cpu)) || rows_left(m) < ROWS_AN_EVENT) {
+		/* A range given back is for others to be taken: in the order of time. */
+		if (!act->priced) {
+			act->t += price_of_entry(m, cpu, stored_by, ring);
+			act->priced = true;
+		}
+		if (others_are_first(m, cpu)) {
 			suspend_until(m, cpu, act->t);
 			return false;
 		}
-		act->t += price_of_entry(m, cpu, stored_by, ring);
+		if (rows_left(m) < ROWS_AN_EVENT) {
+			wait_for_room(m, cpu, ROWS_AN_EVENT);
+			return false;
+		}
+		act->priced = false;
 		act->range = ring_take(ring);
 		m->totals.queued--;
 		give_back(m, cpu);
@@ -136,6 +142,17 @@ static void end_queueing(struct machine *m, struct sim_cpu *cpu)
 	end_request(m, cpu->act.work, cpu->act.t);
 }
 
+/* Take the lock of a ring at which nobody is, and let go of it: a hold of its own price. */
+static void look_at_ring(struct machine *m, struct sim_cpu *cpu, const struct sim_lock *lock)
+{
+	struct machine_lock_totals *totals = &m->totals.lock[MACHINE_LOCK_RING];
+	uint64_t took = m->config.prices.lock + price_of_lines(m, cpu, lock->owner, 1);
+	cpu->act.t += took;
+	totals->taken++;
+	totals->held += took;
+	raise_longest(&totals->held_longest, took);
+}
+
 enum { QUEUE_BEGIN, QUEUE_RELEASE, QUEUE_FLUSHED, QUEUE_RELEASE_AGAIN };
 
 /* Nothing to release, room to store, and nobody at the ring. */
@@ -157,7 +174,7 @@ bool queueing_goes_on(struct machine *m, struct sim_cpu *cpu)
 	switch (act->phase) {
 	case QUEUE_BEGIN:
 		if (likely(store_is_all(cpu, ring, lock))) {
-			act->t += m->config.prices.lock + price_of_lines(m, cpu, lock->owner, 1);
+			look_at_ring(m, cpu, lock);
 			store(m, cpu, ring, lock);
 			lock->free_at = act->t;
 			end_queueing(m, cpu);
@@ -206,7 +223,7 @@ static bool pass_empty_ring(struct machine *m, struct sim_cpu *cpu, const struct
 	if (lock->held || lock->free_at > cpu->act.t ||
 	    ring_is_ripe(ring, cpu->act.domain->finished))
 		return false;
-	cpu->act.t += m->config.prices.lock + price_of_lines(m, cpu, lock->owner, 1);
+	look_at_ring(m, cpu, lock);
 	lock->owner = cpu_number(m, cpu);
 	return true;
 }

@@ -88,7 +88,8 @@ struct sim_domain {
 	bool timer_event;	/* is pending */
 	bool timer_queued;	/* waits on its CPU, or runs there */
 	uint64_t armings;	/* as last seen */
-	uint64_t job_at[IOVA_MAX_CLASSES]; /* ps of the event that is pending */
+	uint64_t job_due[IOVA_MAX_CLASSES]; /* ps; IOVA_NEVER: not armed, or queued */
+	uint64_t job_at[IOVA_MAX_CLASSES]; /* ps of the event that is pending; IOVA_NEVER: none */
 	uint32_t job_cpu[IOVA_MAX_CLASSES];
 	bool job_queued[IOVA_MAX_CLASSES];
 	/* CPUs that filled the depot's magazines, as the depot's list. */
@@ -160,12 +161,12 @@ struct activity {
 	uint32_t ring; /* that is being drained */
 	uint32_t ring_owner; /* CPU that wrote it last before */
 	uint64_t flush_number; /* of its own flush */
-	bool suspended;
 	bool granted; /* the lock it waited for is its own now */
 	uint64_t begun, t; /* ps */
 	struct tape tape;
 	/* The call that is being done. */
 	bool playing;
+	bool priced; /* taking the entry of a ring that is next */
 	uint64_t call_begun, seq; /* ps; place in the event table */
 	uint64_t limit;
 	uint64_t refused_limit;	  /* of a first try that failed; 0: there was none */
@@ -223,7 +224,8 @@ struct machine {
 	enum replay_status status;
 	struct machine_events *events;
 	bool births_written;
-	size_t rows_wanted; /* room the next event may need */
+	size_t rows_wanted;   /* room the next event may need */
+	uint32_t interrupted; /* CPU that waits for room, and goes on first; NOBODY */
 	struct machine_totals totals;
 	struct machine_sample *samples;
 	size_t sample_count, sample_capacity;
@@ -350,9 +352,11 @@ bool play(struct machine *m, struct sim_cpu *cpu);
 /* The same two for a lock that is kept while other tapes are played. */
 bool lock_and_keep(struct machine *m, struct sim_cpu *cpu, struct sim_lock *lock, uint32_t lines);
 void let_go(struct machine *m, struct sim_cpu *cpu, struct sim_lock *lock);
-/* Price of so many lines that `owner` wrote last. */
+/* Price of so many lines that `owner` wrote last; of lines in a row, fetched ahead. */
 uint64_t price_of_lines(struct machine *m, const struct sim_cpu *cpu, uint32_t owner,
 			uint32_t lines);
+uint64_t price_of_lines_ahead(struct machine *m, const struct sim_cpu *cpu, uint32_t owner,
+			      uint32_t lines);
 /* Whether something is due on another CPU before the activity's own clock. */
 static inline bool others_are_first(const struct machine *m, const struct sim_cpu *cpu)
 {
@@ -371,8 +375,6 @@ void job_is_due(struct machine *m, uint32_t number);
 void give_back(struct machine *m, struct sim_cpu *cpu);
 /* ... and when it is: the event table's row. */
 void gave_back(struct machine *m, struct sim_cpu *cpu);
-/* Whether giving a range back does more than push it onto the loaded magazine. */
-bool free_is_slow(const struct machine *m, const struct sim_cpu *cpu, uint64_t size);
 /* After something happened on a core: jobs that were armed get their events. */
 void note_jobs(struct machine *m, struct sim_domain *d, uint32_t cpu);
 /* A free, or what stands for it, is over: the time it took. */
@@ -415,6 +417,8 @@ void cpu_wakes(struct machine *m, uint32_t cpu);
 #define ROWS_AN_EVENT 16u
 /* How many more rows there is room for; plenty if none are written. */
 size_t rows_left(const struct machine *m);
+/* The activity goes on, before anything else, once there is room for so many rows. */
+void wait_for_room(struct machine *m, const struct sim_cpu *cpu, size_t rows);
 /* The call of an activity that has ended: an allocation, or giving act.range back. */
 void write_call(struct machine *m, const struct sim_cpu *cpu, enum replay_op op);
 /* What becomes of a domain: its birth, with caches and reservations, or its end. */

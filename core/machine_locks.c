@@ -14,22 +14,36 @@ void suspend_until(struct machine *m, struct sim_cpu *cpu, uint64_t t)
 {
 	assert_cheap(t >= m->now && !cpu->event_pending);
 	cpu->act.t = t;
-	cpu->act.suspended = true;
 	cpu->event_pending = true;
 	queue_push(&m->queue, t, event_of(EVENT_CPU, cpu_number(m, cpu)));
 }
 
-uint64_t price_of_lines(struct machine *m, const struct sim_cpu *cpu, uint32_t owner,
-			uint32_t lines)
+/* Count lines that move from their owner's cache; the price of one is chosen by the distance. */
+static uint64_t move_lines(struct machine *m, const struct sim_cpu *cpu, uint32_t owner,
+			   uint32_t lines, uint64_t near, uint64_t far)
 {
 	if (owner == NOBODY || owner == cpu_number(m, cpu))
 		return 0;
 	if (m->cpus[owner].node == cpu->node) {
 		m->totals.lines += lines;
-		return lines * m->config.prices.line;
+		return lines * near;
 	}
 	m->totals.lines_far += lines;
-	return lines * m->config.prices.line_far;
+	return lines * far;
+}
+
+uint64_t price_of_lines(struct machine *m, const struct sim_cpu *cpu, uint32_t owner,
+			uint32_t lines)
+{
+	const struct machine_prices *prices = &m->config.prices;
+	return move_lines(m, cpu, owner, lines, prices->line, prices->line_far);
+}
+
+uint64_t price_of_lines_ahead(struct machine *m, const struct sim_cpu *cpu, uint32_t owner,
+			      uint32_t lines)
+{
+	const struct machine_prices *prices = &m->config.prices;
+	return move_lines(m, cpu, owner, lines, prices->line_ahead, prices->line_ahead_far);
 }
 
 static struct machine_lock_totals *totals_of(struct machine *m, const struct sim_lock *lock)
@@ -75,7 +89,6 @@ static void wait_in_list(struct machine *m, struct sim_cpu *cpu, struct sim_lock
 	else
 		m->cpus[lock->last_waiter].next_waiter = number;
 	lock->last_waiter = number;
-	cpu->act.suspended = true;
 }
 
 /* The lock is let go at t: it stays held for the first that waits, who is told then. */

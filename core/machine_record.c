@@ -96,7 +96,7 @@ static void price_depot(struct machine *m, uint32_t size_class)
 	while (origins->count > length) {
 		uint32_t origin = origins->cpu[--origins->count];
 		m->record.work += m->config.prices.depot;
-		m->record.work += price_of_lines(m, cpu, origin, MAGAZINE_LINES);
+		m->record.work += price_of_lines_ahead(m, cpu, origin, MAGAZINE_LINES);
 	}
 }
 

@@ -7,6 +7,12 @@ size_t rows_left(const struct machine *m)
 	return m->events ? m->events->room - m->events->count : SIZE_MAX;
 }
 
+void wait_for_room(struct machine *m, const struct sim_cpu *cpu, size_t rows)
+{
+	m->interrupted = cpu_number(m, cpu);
+	m->rows_wanted = rows;
+}
+
 struct row {
 	uint64_t seq, t, t_end; /* ps */
 	uint32_t cpu, domain, slot;
