@@ -13,13 +13,16 @@ SOURCES := $(shell find core src -name '*.[ch]' -o -name '*.py' -o -name '*.pyx'
 	-o -name '*.html' -o -name '*.parquet' -o -name 'meson.build') meson.build meson.options pyproject.toml README.md
 
 .PHONY: help build demo test lint test-c test-python check check-sanitizers check-python-sanitized \
-	check-without-rseq check-explorer check-stress check-fuzz check-wheel stress bench gate lock clean
+	check-without-rseq check-explorer check-stress check-fuzz check-wheel stress bench gate calibrate findings \
+	lock clean
 
 help:
 	@echo 'make demo    compare depot designs on a bundled trace; writes report.html'
 	@echo 'make test    all tests (10 minutes at most on 2 cores)'
 	@echo 'make check   sanitizers, fuzzers, wheel test (25 minutes at most)'
 	@echo 'make bench   measure; benchmarks/README.md says what'
+	@echo 'make calibrate  measure the prices of the simulated machine on this host: build/prices.toml'
+	@echo 'make findings   regenerate the evidence in docs/findings/'
 
 # ------------------------------------------------------------------------------- building
 
@@ -99,6 +102,13 @@ bench: build
 
 gate: build
 	$(BIN)/python benchmarks/gate.py
+
+# For `iova compare PRESET --prices build/prices.toml`.
+calibrate: build
+	$(BIN)/python -m benchmarks calibrate --write build/prices.toml
+
+findings: build
+	$(BIN)/python -m benchmarks findings --write
 
 # ----------------------------------------------------------------------------- housekeeping
 

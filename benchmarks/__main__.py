@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import cache, live, live_holds, live_memory, live_python, replay, tree
+from benchmarks import cache, calibrate, live, live_holds, live_memory, live_python, replay, tree
 from benchmarks.figures import Report, table
 from benchmarks.performance import DOCUMENT, write_section
 
@@ -26,10 +26,15 @@ BENCHMARKS: dict[str, tuple[Measure, Sequence[str]]] = {
     "live-holds": (live_holds.measure, live_holds.PEERS),
 }
 SCAN = Path(__file__).parent / "scan.py"
+#: What has options of its own: the first word of the command line.
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"calibrate": calibrate.main}
 
 
 def main() -> None:
     """Measure what was named, or everything."""
+    if len(sys.argv) > 1 and sys.argv[1] in COMMANDS:
+        COMMANDS[sys.argv[1]](sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     names = [*BENCHMARKS, "scan"]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names) + "; all")

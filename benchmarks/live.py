@@ -25,6 +25,7 @@ SCALING = "W1, throughput of two threads / one"
 
 _SOURCES = (
     "bench_live.c",
+    "live_choices.c",
     "live_controls.c",
     "live_heaps.c",
     "live_iova.c",

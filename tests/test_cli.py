@@ -14,7 +14,9 @@ import time
 from pathlib import Path
 
 import pytest
+import zstandard
 
+from commands import iova, run_here, run_iova
 from iova import _core
 from iova.events import DomainInfo
 from iova.sources.parquet import write_parquet
@@ -22,20 +24,6 @@ from tables import alloc, filling_depot, free, trace_of
 
 DATA = Path(__file__).parent / "data"
 TRACE = DATA / "traces" / "small4-6.12.txt.zst"
-
-
-def iova(*arguments: object, status: int = 0, cwd: Path | None = None, stdin: bytes = b"") -> str:
-    """Run the command; its output, after its exit status was what it should be."""
-    done = subprocess.run(
-        [sys.executable, "-m", "iova", *map(str, arguments)],
-        capture_output=True,
-        cwd=cwd,
-        input=stdin,
-        timeout=120,
-        env={**os.environ, "COLUMNS": "80"},
-    )
-    assert done.returncode == status, (done.stdout + done.stderr).decode()
-    return (done.stdout if status in (0, 1) else done.stderr).decode()
 
 
 @pytest.fixture
@@ -65,7 +53,7 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
 
 def test_compare_gives_json_with_the_same_designs(small: Path) -> None:
     compared = json.loads(iova("compare", small, "--design", "linux-6.1,depot=1", "--json"))
-    (design,) = compared[0]["designs"]
+    (design,) = compared["comparisons"][0]["designs"]
     assert design["design"] == "linux-6.1,depot=1"
     assert design["depot_peak"] == 1
     assert design["allocations"] == 127 * 4 + 1
@@ -99,6 +87,44 @@ def test_a_user_s_design_that_raises_is_told_in_one_sentence(small: Path) -> Non
     assert "Broken" in told
     assert "ZeroDivisionError" in told
     assert "Traceback" not in told
+
+
+def test_what_a_user_s_design_prints_does_not_spoil_the_output(small: Path) -> None:
+    (small.parent / "chatty.py").write_text(
+        "print('loaded')\n"
+        "class Chatty:\n"
+        "    arm_delay_ns = 1\n"
+        "    def __init__(self):\n"
+        "        print('made')\n"
+        "    def look(self, view):\n"
+        "        print('looked')\n"
+    )
+    for source in (small, "board-4"):
+        options = ["--set", "duration_s=0.5"] if source == "board-4" else []
+        done = run_iova(
+            "compare", source, *options, "--design", "chatty:Chatty", "--json", cwd=small.parent
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["comparisons"]
+        assert {"loaded", "made", "looked"} <= set(done.stderr.split())
+
+
+@pytest.mark.parametrize("where", ["__init__", "look", "loading"])
+def test_a_user_s_design_can_not_end_the_command(small: Path, where: str) -> None:
+    leave = "import sys; sys.exit('enough')"
+    (small.parent / "leaves.py").write_text(
+        f"{leave if where == 'loading' else ''}\n"
+        "class Leaves:\n"
+        "    arm_delay_ns = 1\n"
+        "    def __init__(self):\n"
+        f"        {leave if where == '__init__' else 'pass'}\n"
+        "    def look(self, view):\n"
+        f"        {leave if where == 'look' else 'pass'}\n"
+    )
+    done = run_iova("compare", small, "--design", "leaves:Leaves", cwd=small.parent)
+    assert done.returncode == 2
+    assert "SystemExit" in done.stderr
+    assert "enough" in done.stderr
 
 
 # --------------------------------------------------------------------- verify, convert, info
@@ -139,21 +165,68 @@ def test_verify_under_the_wrong_design_says_no() -> None:
 
 def test_convert_reads_standard_input(tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
-    iova("convert", "-", out, stdin=TRACE.read_bytes())
+    assert run_iova("convert", "-", out, stdin=TRACE.read_bytes()).returncode == 0
     assert json.loads(iova("info", out, "--json"))["allocs"] == 12072
 
 
-def test_convert_writes_the_good_rest_of_a_damaged_trace_and_exits_with_3(tmp_path: Path) -> None:
-    import zstandard
-
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A trace of which one line is cut off."""
     text = zstandard.ZstdDecompressor().stream_reader(TRACE.read_bytes()).read()
     lines = text.split(b"\n")
     lines[5000] = lines[5000][:90]
-    damaged, out = tmp_path / "damaged.txt", tmp_path / "out.parquet"
-    damaged.write_bytes(b"\n".join(lines))
+    path = tmp_path / "damaged.txt"
+    path.write_bytes(b"\n".join(lines))
+    return path
+
+
+def test_convert_writes_the_good_rest_of_a_damaged_trace_and_exits_with_3(damaged: Path) -> None:
+    out = damaged.with_name("out.parquet")
     iova("convert", damaged, out, status=3)
-    assert out.exists()
-    assert json.loads(iova("info", out, "--json"))["allocs"] >= 12071
+    assert json.loads(run_here("info", out, "--json").stdout)["allocs"] >= 12071
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_info_and_compare_of_a_damaged_trace_exit_with_3_as_well(
+    damaged: Path, as_json: bool
+) -> None:
+    options = ["--json"] if as_json else []
+    parquet = damaged.with_name("out.parquet")
+    iova("convert", damaged, parquet, status=3)
+    for source in (damaged, parquet):
+        for verb in ("info", "compare"):
+            done = run_here(verb, source, *options)
+            assert done.returncode == 3
+            assert "malformed" in done.stdout + done.stderr
+            if as_json:
+                assert json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["convert", TRACE, "-"], ["compare", "burst8-6.12", "--html", "-"]]
+)
+def test_standard_output_is_no_file_to_write(arguments: list[object], tmp_path: Path) -> None:
+    assert "Give the file's name" in iova(*arguments, status=2, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_control_characters_of_a_file_s_name_are_escaped(tmp_path: Path) -> None:
+    name = "a\x1b[31m\nb"
+    hostile = tmp_path / f"{name}.parquet"
+    write_parquet(trace_of(*filling_depot(3)), hostile)
+    shown = "a\\x1b[31m\\nb"
+    for arguments, status in (
+        (["compare", hostile], 0),
+        (["info", hostile], 0),
+        (["verify", hostile, "--design", "linux-6.12"], 0),
+        (["convert", hostile, tmp_path / f"{name}.out"], 0),
+        (["info", f"{name}.absent"], 2),
+        (["compare", TRACE, "--html", tmp_path / f"{name}.html"], 0),
+    ):
+        done = run_here(*arguments, cwd=tmp_path)
+        assert done.returncode == status, done.stderr
+        assert "\x1b" not in done.stdout + done.stderr
+        assert shown in (done.stdout + done.stderr).replace("\n", "").replace("  ", "")
 
 
 def test_info_tells_what_a_trace_holds() -> None:
@@ -173,7 +246,7 @@ def test_list_names_designs_and_samples() -> None:
 
 
 def test_the_version_is_the_library_s() -> None:
-    assert iova("--version") == f"iova {_core.VERSION}\n"
+    assert run_iova("--version").stdout == f"iova {_core.VERSION}\n"
 
 
 # --------------------------------------------------------------------------------- errors
@@ -190,7 +263,7 @@ def test_the_version_is_the_library_s() -> None:
         (["compare", "burst8-6.12", "--html", "/no/such/folder/x.html"], "/no/such/folder"),
         (["convert", "absent", "out.parquet"], "absent: "),
         (["info", "."], "."),
-        (["list", "nothing"], "there are: designs, samples"),
+        (["list", "nothing"], "there are: designs, presets, samples"),
         (["verify", "absent"], "absent: "),
     ],
 )

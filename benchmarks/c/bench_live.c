@@ -15,70 +15,28 @@
 #include <string.h>
 
 #include "bench.h"
-#include "live_loops.h"
+#include "live_choices.h"
 #include "live_threads.h"
 
 #define MAX_CONTENDERS 24
-#define STEPS 65536u
 
 struct workload_of {
 	const char *name;
-	size_t live;
-	bool sizes_mixed;
-	uint8_t order;
+	struct choice choice;
 	struct step *steps;
 	struct held *held[MAX_CONTENDERS];
 };
 
 static struct workload_of workloads[WORKLOADS] = {
 	[W1_PAIRS] = { .name = "W1" },
-	[W2_RANDOM] = { .name = "W2", .live = W2_LIVE },
-	[W3_SIZES] = { .name = "W3", .live = W3_LIVE, .sizes_mixed = true },
-	[W4_LARGE] = { .name = "W4", .live = W4_LIVE, .order = W4_ORDER },
+	[W2_RANDOM] = { .name = "W2" },
+	[W3_SIZES] = { .name = "W3" },
+	[W4_LARGE] = { .name = "W4" },
 	[W5_HAND_OVER] = { .name = "W5" },
 };
 
 static struct contender contenders[MAX_CONTENDERS];
 static size_t contender_count;
-
-/* ------------------------------------------------------------------------ choices */
-
-/* 1, 2, 4 .. 32 pages: 60, 15, 10, 7, 5 and 3 percent. */
-static uint8_t random_order(uint64_t *seed)
-{
-	static const uint8_t below[] = { 60, 75, 85, 92, 97, 100 };
-	uint64_t percent = random_below(seed, 100);
-	uint8_t order = 0;
-	while (percent >= below[order])
-		order++;
-	return order;
-}
-
-static uint8_t order_of(const struct workload_of *workload, uint64_t *seed)
-{
-	return workload->sizes_mixed ? random_order(seed) : workload->order;
-}
-
-static struct step *draw_steps(const struct workload_of *workload, uint64_t seed)
-{
-	struct step *steps = malloc((STEPS + LOOK_AHEAD) * sizeof(*steps));
-	must(steps != NULL, "no memory");
-	for (size_t i = 0; i < STEPS + LOOK_AHEAD; i++) {
-		steps[i].slot = (uint16_t)random_below(&seed, workload->live);
-		steps[i].order = order_of(workload, &seed);
-	}
-	return steps;
-}
-
-/* The same ranges live for every contender. */
-static struct held *draw_held(const struct workload_of *workload, uint64_t seed)
-{
-	struct held *held = calloc(workload->live, sizeof(*held));
-	must(held != NULL, "no memory");
-	for (size_t i = 0; i < workload->live; i++)
-		held[i].order = order_of(workload, &seed);
-	return held;
-}
 
 /* -------------------------------------------------------------------- one thread */
 
@@ -88,20 +46,22 @@ static void prepare(enum workload which, size_t i)
 	struct workload_of *workload = &workloads[which];
 	const struct contender *contender = &contenders[i];
 	contender->enter(contender, which);
-	if (!workload->live) {
+	if (!workload->choice.live) {
 		contender->loops->pairs(STEPS);
 		return;
 	}
-	workload->held[i] = draw_held(workload, 1);
-	contender->loops->fill(workload->held[i], workload->live);
+	/* The same ranges live for every contender. */
+	workload->held[i] = draw_held(workload->choice, 1);
+	contender->loops->fill(workload->held[i], workload->choice.live);
 	contender->loops->replace(workload->held[i], workload->steps, STEPS);
 }
 
 static void prepare_all(void)
 {
 	for (enum workload which = W1_PAIRS; which < WORKLOADS; which++) {
-		if (workloads[which].live)
-			workloads[which].steps = draw_steps(&workloads[which], 2);
+		workloads[which].choice = choice_of(which);
+		if (workloads[which].choice.live)
+			workloads[which].steps = draw_steps(workloads[which].choice, 2);
 		for (size_t i = 0; i < contender_count; i++)
 			if (TAKES_PART(&contenders[i], which))
 				prepare(which, i);
@@ -114,7 +74,7 @@ static double time_one_thread(const struct workload_of *workload, size_t i, size
 	size_t passes = (operations + 2 * STEPS - 1) / (2 * STEPS);
 	double began = cpu_ns();
 	for (size_t pass = 0; pass < passes; pass++) {
-		if (workload->live)
+		if (workload->choice.live)
 			loops->replace(workload->held[i], workload->steps, STEPS);
 		else
 			loops->pairs(STEPS);

@@ -117,6 +117,7 @@ struct contender {
 size_t iova_contenders(struct contender *to, const char *library, const char *library_of_locks);
 size_t heap_contenders(struct contender *to);
 size_t control_contenders(struct contender *to);
+size_t core_contenders(struct contender *to);
 #ifdef HAVE_DPDK
 size_t dpdk_contenders(struct contender *to);
 #endif

@@ -15,7 +15,7 @@
 /* A run in which the system took a CPU away from a thread is repeated, so often at most. */
 #define ATTEMPTS 20
 
-enum part { PAIRS, PRODUCE, CONSUME };
+enum part { PAIRS, REPLACE, PRODUCE, CONSUME };
 
 struct meeting {
 	int expected, arrived;
@@ -25,6 +25,7 @@ struct worker {
 	const struct contender *contender;
 	struct meeting *gathering, *start;
 	struct ring *ring;
+	struct share *share;
 	enum part part;
 	int cpu;
 	size_t count;
@@ -67,6 +68,46 @@ static void start_together(const struct worker *worker)
 	meet(worker->start, false);
 }
 
+static void replace_all(const struct worker *worker, size_t passes)
+{
+	const struct share *share = worker->share;
+	for (size_t pass = 0; pass < passes; pass++)
+		worker->contender->loops->replace(share->held, share->steps, STEPS);
+}
+
+static void warm_up(const struct worker *worker)
+{
+	struct share *share = worker->share;
+	if (!share) {
+		worker->contender->loops->pairs(WARM_UP_PAIRS);
+		return;
+	}
+	if (!share->held) {
+		share->held = draw_held(share->choice, (uint64_t)worker->cpu);
+		worker->contender->loops->fill(share->held, share->choice.live);
+	}
+	replace_all(worker, 1);
+}
+
+static void do_part(const struct worker *worker)
+{
+	const struct loops *loops = worker->contender->loops;
+	switch (worker->part) {
+	case PAIRS:
+		loops->pairs(worker->count);
+		break;
+	case REPLACE:
+		replace_all(worker, worker->count);
+		break;
+	case PRODUCE:
+		loops->produce(worker->ring, worker->count);
+		break;
+	case CONSUME:
+		loops->consume(worker->ring, worker->count);
+		break;
+	}
+}
+
 static void *work(void *argument)
 {
 	struct worker *worker = argument;
@@ -74,16 +115,11 @@ static void *work(void *argument)
 	pin(worker->cpu);
 	if (contender->thread_begins)
 		contender->thread_begins();
-	contender->loops->pairs(WARM_UP_PAIRS);
+	warm_up(worker);
 	start_together(worker);
 	long before = preemptions();
 	worker->began = now_ns();
-	if (worker->part == PAIRS)
-		contender->loops->pairs(worker->count);
-	else if (worker->part == PRODUCE)
-		contender->loops->produce(worker->ring, worker->count);
-	else
-		contender->loops->consume(worker->ring, worker->count);
+	do_part(worker);
 	worker->ended = now_ns();
 	worker->preempted = preemptions() - before;
 	end_undisturbed();
@@ -134,6 +170,19 @@ double time_pairs(const struct contender *contender, int cpu, int threads, size_
 					      .part = PAIRS,
 					      .cpu = cpu + i,
 					      .count = pairs };
+	return run(workers, threads);
+}
+
+double time_replacing(const struct contender *contender, int cpu, int threads,
+		      struct share *shares, size_t passes)
+{
+	struct worker workers[MAX_THREADS];
+	for (int i = 0; i < threads; i++)
+		workers[i] = (struct worker){ .contender = contender,
+					      .part = REPLACE,
+					      .share = &shares[i],
+					      .cpu = cpu + i,
+					      .count = passes };
 	return run(workers, threads);
 }
 

@@ -1,6 +1,7 @@
 """The binding: libiova as the lab needs it, with CPU and time given by the caller.
 
 Nothing but live domains is thread-safe; who shares another object between threads locks around it.
+Replays and machines say so (RuntimeError) when two threads use one at the same time.
 Sizes and limits are in page frames of the domain's granule, times in nanoseconds.
 """
 
@@ -203,7 +204,27 @@ class ReplayError(ValueError):
     def __init__(self, row: int, problem: str) -> None: ...
 
 @disjoint_base
-class Replay:
+class Timeline:
+    """Calls executed on virtual time: what a replay and a simulated machine have in common.
+
+    While one runs in a thread, every call in another raises a RuntimeError; so do calls of its
+    own policies.
+    """
+
+    @property
+    def possible(self) -> int:
+        """CPUs possible."""
+    @property
+    def map_bins(self) -> int: ...
+    def counters(self, size_class: int) -> dict[str, int]:
+        """``struct iova_counters``, summed over domains."""
+    def cpu_pages(self) -> npt.NDArray[np.uint32] | None:
+        """(samples, CPUs): pages in each CPU's magazines."""
+    def maps(self) -> npt.NDArray[np.uint32] | None:
+        """(samples, 2, bins): allocated and cached pages."""
+
+@disjoint_base
+class Replay(Timeline):
     """A replay of event columns; see ``core/replay.h``.
 
     Args:
@@ -239,10 +260,6 @@ class Replay:
         map_first: int = 0,
         map_last: int = 0,
     ) -> Replay: ...
-    @property
-    def possible(self) -> int: ...
-    @property
-    def map_bins(self) -> int: ...
     def feed(
         self,
         columns: Mapping[str, npt.NDArray[Any]],
@@ -257,14 +274,102 @@ class Replay:
         """Let the clock go on to ``t`` (ns), with jobs and samples."""
     def totals(self) -> dict[str, Any]:
         """``struct replay_totals``."""
-    def counters(self, size_class: int) -> dict[str, int]:
-        """``struct iova_counters``, summed over domains."""
     def samples(self) -> dict[str, npt.NDArray[np.int64]]:
         """``SAMPLE_FIELDS``, each (samples,), and ``depot``, (samples, MAX_CLASSES)."""
-    def cpu_pages(self) -> npt.NDArray[np.uint32] | None:
-        """(samples, CPUs): pages in each CPU's magazines."""
-    def maps(self) -> npt.NDArray[np.uint32] | None:
-        """(samples, 2, bins): allocated and cached pages."""
+
+# -------------------------------------------------------------------------------- the machine
+
+QUANTILES: Final[int]
+MACHINE_SAMPLE_FIELDS: Final[tuple[str, ...]]
+MACHINE_EVENT_COLUMNS: Final[dict[str, type[np.generic]]]
+MACHINE_MIN_ROOM: Final[int]
+
+@disjoint_base
+class Machine(Timeline):
+    """A simulated SMP machine; see ``core/machine.h``. Times are in picoseconds.
+
+    Args:
+        designs: one a domain; all built-in ones share the first one's parameters.
+        domains: fields of ``struct machine_domain`` by name; what is left out is 0. ``reserved``
+            is (n, 2): the first and the last page frame.
+        flows: fields of ``struct machine_flow`` by name; what is left out is 0. ``submit_cpus``
+            and ``complete_cpus`` are (n,), ``sizes`` is (n, 2): pages and weight; ``think`` and
+            ``latency`` are ``QUANTILES`` numbers, or None.
+        prices: fields of ``struct machine_prices`` by name; what is left out is 0.
+        cpus_possible: at most 4096.
+        cpus_online: CPUs online.
+        cpus_per_node: CPU c is of node ``c // cpus_per_node``.
+        classes: size classes of the caches.
+        seed: of every choice that is left to chance.
+        indexed: tree work at the price of this library's index, not of Linux's walk.
+        sample_ns: time between samples; 0: none.
+        max_samples: an error if more would be taken.
+        sample_cpus: with samples, the pages in each CPU's magazines.
+        map_bins: with samples, an occupancy map of page frames map_first..map_last.
+        map_first: see map_bins.
+        map_last: see map_bins.
+
+    Raises:
+        ValueError: a number is out of range, an array of the wrong shape, or a field unknown.
+        OverflowError: a number does not fit the field's type.
+        MemoryError: memory for it could not be had.
+    """
+
+    def __new__(
+        cls,
+        designs: Sequence[Design],
+        *,
+        domains: Sequence[Mapping[str, Any]],
+        flows: Sequence[Mapping[str, Any]],
+        prices: Mapping[str, int],
+        cpus_possible: int,
+        cpus_online: int,
+        cpus_per_node: int,
+        classes: int = 6,
+        seed: int = 1,
+        indexed: bool = False,
+        sample_ns: int = 0,
+        max_samples: int = 100_000,
+        sample_cpus: bool = False,
+        map_bins: int = 0,
+        map_first: int = 0,
+        map_last: int = 0,
+    ) -> Machine: ...
+    def run(self, until: int, operations: int) -> bool:
+        """Go on to ``until`` (ps since the start) or for about so many operations.
+
+        Whether ``until`` was reached. What a policy in Python raised is raised here.
+
+        Raises:
+            ValueError: more samples than ``max_samples`` would be taken, or ``run_events`` was
+                called before.
+            MemoryError: memory ran out.
+        """
+    def run_events(self, until: int, rows: int) -> tuple[dict[str, npt.NDArray[Any]], bool]:
+        """Go on to ``until``, or until ``rows`` rows are nearly full.
+
+        Returns the rows, and whether ``until`` was reached. The rows are
+        ``MACHINE_EVENT_COLUMNS``, each (n,), n <= rows. Sorted by ``seq`` those of all runs
+        together are in the order in which the core executed them.
+
+        Raises:
+            ValueError: ``rows`` is below ``MACHINE_MIN_ROOM``, or ``run`` was called before.
+            MemoryError: memory ran out.
+        """
+    def totals(self) -> dict[str, Any]:
+        """``struct machine_totals``.
+
+        ``cpu`` is a dict of ``alloc``, ``free``, ``reclaim`` and ``timer``, ``lock`` one of
+        ``cpu``, ``depot``, ``tree`` and ``ring``, each ``struct machine_lock_totals``.
+        """
+    def replay_totals(self) -> dict[str, Any]:
+        """``struct replay_totals``: the allocator's side."""
+    def samples(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Those of a replay (``t`` in ns) and ``MACHINE_SAMPLE_FIELDS``, each (samples,)."""
+    def alloc_times(self) -> npt.NDArray[np.uint64]:
+        """Allocations by time: a count for each bucket that ``core/machine.h`` defines."""
+    def free_times(self) -> npt.NDArray[np.uint64]:
+        """Frees by time; see ``alloc_times``."""
 
 # ------------------------------------------------------------------------------ live domains
 

@@ -27,15 +27,73 @@ class ReplayError(ValueError):
         self.problem = problem
 
 
-@cython.no_gc_clear  # the designs must outlive the replay
-cdef class Replay:
-    cdef c.replay *replay
+@cython.no_gc_clear  # the designs must outlive what runs under them
+cdef class Timeline:
+    """Calls executed on virtual time: what a replay and a simulated machine have in common."""
+
+    cdef const c.replay *shown  # NULL: never made
     cdef list designs
-    cdef uint64_t fed
+    cdef object keep  # arrays the C side points into
+    cdef bint busy  # a call runs, perhaps without the GIL
+    cdef bint sample_cpus
     cdef readonly uint32_t possible
     cdef readonly uint32_t map_bins
-    cdef bint sample_cpus
-    cdef object keep  # arrays the C side points into
+
+    cdef int check_idle(self) except -1:
+        if self.shown == NULL:
+            raise TypeError("a Timeline is made as a Replay or as a Machine")
+        if self.busy:
+            raise RuntimeError("it is running: in another thread, or in whose policy this is")
+        return 0
+
+    cdef int enter(self) except -1:
+        self.check_idle()
+        self.busy = True
+        return 0
+
+    cdef raise_policies(self):
+        cdef Design design
+        for design in self.designs:
+            if design.error is not None:
+                design.raise_error()
+
+    def counters(self, uint32_t size_class):
+        self.check_idle()
+        return c.replay_read_counters(self.shown, size_class)
+
+    def cpu_pages(self):
+        if not self.sample_cpus:
+            return None
+        return self.sampled(c.replay_cpu_pages(self.shown), 4 * self.possible,
+                            np.uint32).reshape(-1, self.possible)
+
+    def maps(self):
+        if not self.map_bins:
+            return None
+        return self.sampled(c.replay_maps(self.shown), 8 * self.map_bins,
+                            np.uint32).reshape(-1, 2, self.map_bins)
+
+    cdef replay_samples(self):
+        words = sizeof(c.replay_sample) // 8
+        table = self.sampled(c.replay_samples(self.shown), sizeof(c.replay_sample),
+                             np.int64).reshape(-1, words)
+        out = {name: table[:, i] for i, name in enumerate(SAMPLE_FIELDS)}
+        out["depot"] = table[:, len(SAMPLE_FIELDS):]
+        return out
+
+    cdef sampled(self, const void *source, size_t sample_size, dtype):
+        """A copy of what was kept with each sample."""
+        self.enter()  # the copy's memory may be had by a collection, which runs what it likes
+        try:
+            return copy_words(source, c.replay_sample_count(self.shown) * sample_size, dtype)
+        finally:
+            self.busy = False
+
+
+@cython.no_gc_clear
+cdef class Replay(Timeline):
+    cdef c.replay *replay
+    cdef uint64_t fed
 
     def __cinit__(self, designs, domains, *, uint32_t possible, online=None, uint32_t classes=6,
                   bint recorded_reclaim=False, bint count_steps=True, int64_t sample_ns=0,
@@ -80,6 +138,7 @@ cdef class Replay:
         if status != c.REPLAY_OK:
             self.replay = NULL
             self.raise_replay(status, 0)
+        self.shown = self.replay
 
     def __dealloc__(self):
         c.replay_destroy(self.replay)
@@ -88,12 +147,6 @@ cdef class Replay:
         if status == c.REPLAY_NO_MEMORY:
             raise MemoryError("no memory for the replay")
         raise ReplayError(self.fed + row, c.replay_status_text(status).decode())
-
-    cdef raise_policies(self):
-        cdef Design design
-        for design in self.designs:
-            if design.error is not None:
-                design.raise_error()
 
     def feed(self, columns, result=None):
         cdef c.replay_events events
@@ -122,8 +175,10 @@ cdef class Replay:
         events.n = <const uint32_t *>address_of(arrays["n"])
         if result is not None:
             events.result = <uint64_t *>address_of(result)
+        self.enter()
         with nogil:
             status = c.replay_feed(self.replay, &events, &row)
+        self.busy = False
         self.raise_policies()
         if status != c.REPLAY_OK:
             self.raise_replay(status, row)
@@ -131,40 +186,20 @@ cdef class Replay:
 
     def advance(self, int64_t t):
         cdef c.replay_status status
+        self.enter()
         with nogil:
             status = c.replay_advance(self.replay, t)
+        self.busy = False
         self.raise_policies()
         if status != c.REPLAY_OK:
             self.raise_replay(status, 0)
 
     def totals(self):
+        self.check_idle()
         return c.replay_read_totals(self.replay)
 
-    def counters(self, uint32_t size_class):
-        return c.replay_read_counters(self.replay, size_class)
-
     def samples(self):
-        cdef size_t count = c.replay_sample_count(self.replay)
-        fields = len(SAMPLE_FIELDS)
-        table = copy_words(c.replay_samples(self.replay), count * sizeof(c.replay_sample),
-                           np.int64).reshape(count, sizeof(c.replay_sample) // 8)
-        out = {name: table[:, i] for i, name in enumerate(SAMPLE_FIELDS)}
-        out["depot"] = table[:, fields:]
-        return out
-
-    def cpu_pages(self):
-        cdef size_t count = c.replay_sample_count(self.replay)
-        if not self.sample_cpus:
-            return None
-        return copy_words(c.replay_cpu_pages(self.replay), count * self.possible * 4,
-                          np.uint32).reshape(count, self.possible)
-
-    def maps(self):
-        cdef size_t count = c.replay_sample_count(self.replay)
-        if not self.map_bins:
-            return None
-        return copy_words(c.replay_maps(self.replay), count * 2 * self.map_bins * 4,
-                          np.uint32).reshape(count, 2, self.map_bins)
+        return self.replay_samples()
 
 
 cdef copy_words(const void *source, size_t size, dtype):

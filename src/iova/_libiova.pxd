@@ -438,3 +438,188 @@ cdef extern from "replay.h" nogil:
     const replay_sample *replay_samples(const replay *r)
     const uint32_t *replay_cpu_pages(const replay *r)
     const uint32_t *replay_maps(const replay *r)
+
+
+cdef extern from "machine.h" nogil:
+    ctypedef struct machine_prices "struct machine_prices":
+        uint64_t alloc_hit
+        uint64_t free_hit
+        uint64_t swap
+        uint64_t lock
+        uint64_t line
+        uint64_t line_far
+        uint64_t line_ahead
+        uint64_t line_ahead_far
+        uint64_t depot
+        uint64_t magazine_new
+        uint64_t magazine_free
+        uint64_t scan
+        uint64_t tree_alloc
+        uint64_t tree_free
+        uint64_t tree_step
+        uint64_t tree_step_far
+        uint64_t tree_level
+        uint64_t tree_level_far
+        uint64_t tree_near
+        uint64_t index_alloc
+        uint64_t index_free
+        uint64_t queue
+        uint64_t job
+
+    const uint32_t MACHINE_QUANTILES
+    const uint32_t MACHINE_BUCKETS
+    const uint32_t MACHINE_MIN_ROOM
+
+    ctypedef enum machine_limit "enum machine_limit":
+        pass
+
+    ctypedef enum machine_queue_rule "enum machine_queue_rule":
+        pass
+
+    ctypedef struct machine_size "struct machine_size":
+        uint64_t pages
+        uint32_t weight
+
+    ctypedef struct machine_flow "struct machine_flow":
+        uint32_t domain
+        uint32_t domains
+        uint32_t submitters
+        uint32_t depth
+        const uint16_t *submit_cpus
+        uint32_t submit_cpu_count
+        const uint16_t *complete_cpus
+        uint32_t queues
+        uint32_t in_flight
+        cbool resubmit_there
+        const uint64_t *think
+        const uint64_t *latency
+        uint64_t service
+        uint64_t submit_work
+        uint64_t complete_work
+        const machine_size *sizes
+        uint32_t size_count
+        uint64_t limit
+        machine_limit limit_rule
+        uint64_t on
+        uint64_t off
+        uint64_t migrate
+        uint64_t rebind
+        uint64_t start
+        uint32_t leak_every
+        uint32_t wrong_every
+        uint64_t wrong_pages
+
+    ctypedef struct machine_domain "struct machine_domain":
+        uint64_t granule
+        uint64_t start_pfn
+        const iova_range *reserved
+        uint32_t reserved_count
+        cbool lazy
+        cbool single_ring
+        machine_queue_rule queue_rule
+        uint64_t flush
+        uint32_t stall_every
+        uint64_t stall
+
+    ctypedef struct machine_config "struct machine_config":
+        uint32_t cpus_possible
+        uint32_t cpus_online
+        uint32_t classes
+        uint32_t cpus_per_node
+        const uint64_t *params
+        uint32_t domain_count
+        uint32_t flow_count
+        const machine_domain *domains
+        const iova_design *const *designs
+        const machine_flow *flows
+        machine_prices prices
+        cbool indexed
+        uint64_t seed
+        int64_t sample_ns
+        size_t max_samples
+        cbool sample_cpus
+        uint32_t map_bins
+        uint64_t map_first
+        uint64_t map_last
+
+    ctypedef enum machine_source "enum machine_source":
+        MACHINE_ALLOC
+        MACHINE_FREE
+        MACHINE_RECLAIM
+        MACHINE_TIMER
+
+    ctypedef enum machine_lock "enum machine_lock":
+        MACHINE_LOCK_CPU
+        MACHINE_LOCK_DEPOT
+        MACHINE_LOCK_TREE
+        MACHINE_LOCK_RING
+
+    ctypedef struct machine_lock_totals "struct machine_lock_totals":
+        uint64_t taken
+        uint64_t waited
+        uint64_t wait
+        uint64_t wait_longest
+        uint64_t held
+        uint64_t held_longest
+
+    ctypedef struct machine_totals "struct machine_totals":
+        uint64_t now
+        uint64_t operations
+        uint64_t requests
+        uint64_t failed
+        uint64_t leaked
+        uint64_t wrong
+        uint64_t lines
+        uint64_t lines_far
+        uint64_t cpu[4]
+        uint64_t busy
+        machine_lock_totals lock[4]
+        uint64_t alloc_longest
+        uint64_t free_longest
+        uint64_t timer_runs
+        uint64_t timer_longest
+        uint64_t job_runs
+        uint64_t job_longest
+        uint64_t flushes
+        uint64_t flushed_in_vain
+        uint64_t lost
+        uint64_t queued
+        uint64_t queued_peak
+        uint64_t rebinds
+
+    ctypedef struct machine_sample "struct machine_sample":
+        uint64_t operations
+        uint64_t requests
+        uint64_t cpu[4]
+        uint64_t wait[4]
+        uint64_t queued
+        uint64_t lost
+
+    ctypedef struct machine_events "struct machine_events":
+        size_t room
+        size_t count
+        uint64_t *seq
+        int64_t *t
+        int64_t *t_end
+        uint16_t *cpu
+        uint8_t *op
+        uint8_t *flags
+        uint32_t *domain
+        uint32_t *slot
+        uint64_t *size
+        uint64_t *limit
+        uint64_t *pfn
+        uint64_t *last
+
+    ctypedef struct machine "struct machine":
+        pass
+
+    replay_status machine_create(const machine_config *config, machine **result)
+    void machine_destroy(machine *m)
+    replay_status machine_run(machine *m, uint64_t until, uint64_t operations,
+                              machine_events *events, cbool *done)
+    machine_totals machine_read_totals(const machine *m)
+    const replay *machine_replay(const machine *m)
+    const machine_sample *machine_samples(const machine *m)
+    const uint64_t *machine_alloc_times(const machine *m)
+    const uint64_t *machine_free_times(const machine *m)

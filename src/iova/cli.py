@@ -1,45 +1,55 @@
 """The command ``iova``: few verbs, each a thin wrapper of a function of the lab.
 
 Exit status: 0 done; 1 the answer is no (``verify``); 2 an error, told in one sentence on
-standard error; 3 done, but part of the input could not be used (``convert``); 130 stopped
-with Ctrl-C, with no half-written file left behind.
+standard error; 3 done, but part of the input could not be used (``compare``, ``convert``,
+``info``); 130 stopped with Ctrl-C, with no half-written file left behind.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
-from iova import _core, samples
-from iova.designs import LINUX_DESIGNS, builtin_designs, parse_design
+from iova import _core, cli_options, samples
+from iova.cli_compare import (
+    CompareRequest,
+    compare_all,
+    print_comparisons,
+    refuse_seeds_of_traces,
+    refuse_settings_of_traces,
+)
+from iova.cli_output import (
+    designs_named,
+    print_json,
+    progress_bars,
+    refuse_unusable_output,
+    user_code_prints_to_stderr,
+    warn,
+    warn_of_malformed,
+)
+from iova.designs import LINUX_DESIGNS, builtin_designs
 from iova.errors import InputError, IovaError
-from iova.lab import compare as lab_compare
 from iova.lab import conformance, verify_trace
-from iova.report import page, table, text
+from iova.lab.against import Against, compare_against
+from iova.lab.compare import Comparison
+from iova.lab.prices import load_prices
+from iova.lab.result_file import read_result, result_json
+from iova.report import text
+from iova.report.workload import preset_list, workload_json, workload_text
+from iova.sources import ImportReport, load
 from iova.sources import info as source_info
-from iova.sources import load
 from iova.sources.convert import convert as convert_source
+from iova.sources.parquet import write_parquet
+from iova.workloads import is_workload, load_workload, presets
+from iova.workloads.events import DEFAULT_DESIGN, generate
 
 NOT_EXACT = 1
 PARTLY_DONE = 3
@@ -54,33 +64,11 @@ USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="iova",
-    help="The Linux IOVA allocator as a lab: replay traces, compare depot designs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
 )
-
-# ------------------------------------------------------------------------------- options
-
-SourceArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="SOURCE",
-        help="A trace: text, .zst or Parquet, - for standard input; or a sample's name.",
-    ),
-]
-SourcesArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="SOURCE...",
-        help="Traces: text, .zst or Parquet, - for standard input; or samples' names.",
-    ),
-]
-AllowLost = Annotated[
-    bool, typer.Option("--allow-lost", help="Accept a trace that says it lost events.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -96,7 +84,11 @@ def main(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """The Linux IOVA allocator as a lab: replay traces, compare depot designs."""
+    """The Linux IOVA allocator as a lab: replay traces, simulate workloads, compare designs.
+
+    Exit status: 0 done; 1 the answer is no (verify); 2 an error; 3 done, but part of an input
+    was malformed and left out; 130 stopped with Ctrl-C.
+    """
 
 
 # --------------------------------------------------------------------------------- verbs
@@ -104,74 +96,65 @@ def main(
 
 @app.command()
 def compare(
-    sources: SourcesArgument,
-    design: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--design",
-            metavar="D",
-            help="NAME[,key=value...] or module:Class[,key=value...]; may be given several times."
-            f" By default: {', '.join(LINUX_DESIGNS)}.",
-        ),
-    ] = None,
-    domain: Annotated[
-        int | None, typer.Option(metavar="N", help="Replay this domain's calls alone.")
-    ] = None,
-    as_json: AsJson = False,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a self-contained HTML report.")
-    ] = None,
-    allow_lost: AllowLost = False,
+    sources: cli_options.Sources,
+    design: cli_options.Designs = None,
+    settings: cli_options.Settings = None,
+    seed: cli_options.Seed = None,
+    seeds: cli_options.Seeds = None,
+    prices: cli_options.PriceFile = None,
+    cpus: cli_options.Cpus = None,
+    domain: cli_options.Domain = None,
+    against: cli_options.Against = None,
+    as_json: cli_options.AsJson = False,
+    html: cli_options.Html = None,
+    allow_lost: cli_options.AllowLost = False,
 ) -> None:
-    """Replay traces under several depot designs: one table a trace, one row a design."""
-    specs = [parse_design(one) for one in design or LINUX_DESIGNS]
-    comparisons = []
-    with _progress() as progress:
-        for source in sources:
-            resolved = samples.resolve(source)
-            _refuse_overwriting(resolved, html)
-            loaded = load(resolved, allow_lost=allow_lost, progress=progress("reading"))
-            _warn_of_malformed(source, loaded.report.malformed_count)
-            trace = loaded.trace
-            comparisons.append(
-                lab_compare.compare(
-                    source,
-                    trace,
-                    specs,
-                    domain=domain,
-                    samples=REPORT_SAMPLES if html else 0,
-                    progress=lambda label, done, total: progress(label)(done, total),
-                )
-            )
+    """Compare depot designs: traces are replayed, workloads run on a simulated machine.
+
+    One table a source, one row a design. Exit status 3 if lines of a trace were malformed.
+    """
+    inputs = [*map(samples.resolve, sources), *(str(f) for f in (prices, against) if f)]
+    refuse_unusable_output(html, inputs)
+    earlier = read_result(against) if against else None
+    with user_code_prints_to_stderr(), progress_bars() as bars:
+        request = CompareRequest(
+            tuple(sources),
+            tuple(designs_named(design or LINUX_DESIGNS)),
+            tuple(settings or ()),
+            seed,
+            seeds,
+            prices,
+            cpus,
+            domain,
+            allow_lost,
+            REPORT_SAMPLES if html else 0,
+        )
+        compared = compare_all(request, bars)
+    changed = compare_against(compared.comparisons, earlier) if earlier else None
     if html:
-        page.write_page(comparisons, html, command=shlex.join(["iova", *sys.argv[1:]]))
+        _write_page(compared.comparisons, html, changed)
     if as_json:
-        _print_json([comparison.to_json() for comparison in comparisons])
-        return
-    console = Console(soft_wrap=False)
-    for comparison in comparisons:
-        console.print(table.headline(comparison), markup=False, highlight=False)
-        console.print(table.comparison_table(comparison))
-        console.print()
-    console.print(table.legend(), markup=False, highlight=False)
-    if html:
-        console.print(f"\nreport: {html}", markup=False, highlight=False)
+        told = result_json(compared.comparisons)
+        print_json(told | {"against": changed.to_json()} if changed else told)
+    else:
+        print_comparisons(compared.comparisons, changed, html)
+    if compared.malformed:
+        raise typer.Exit(PARTLY_DONE)
+
+
+def _write_page(comparisons: Sequence[Comparison], html: Path, changed: Against | None) -> None:
+    from iova.report import page  # Altair takes as long to load as all the rest
+
+    command = shlex.join(["iova", *sys.argv[1:]])
+    page.write_page(comparisons, html, command=command, against=changed)
 
 
 @app.command()
 def verify(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH...", help="A recorded trace, or a folder of conformance vectors."
-        ),
-    ],
-    design: Annotated[
-        str | None,
-        typer.Option(metavar="D", help="Design of the recorded kernel, if the trace names none."),
-    ] = None,
-    as_json: AsJson = False,
-    allow_lost: AllowLost = False,
+    paths: cli_options.Paths,
+    design: cli_options.RecordedDesign = None,
+    as_json: cli_options.AsJson = False,
+    allow_lost: cli_options.AllowLost = False,
 ) -> None:
     """Show that the allocator returns, call for call, what was recorded.
 
@@ -185,66 +168,114 @@ def verify(
         else:
             verdicts.append(_verify_trace(path, resolved, design, allow_lost, as_json))
     if as_json:
-        _print_json(verdicts)
+        print_json(verdicts)
     if not all(verdict["exact"] for verdict in verdicts):
         raise typer.Exit(NOT_EXACT)
 
 
 @app.command()
 def convert(
-    source: SourceArgument,
-    out: Annotated[Path, typer.Argument(metavar="OUT.parquet", help="File to write.")],
-    as_json: AsJson = False,
-    allow_lost: AllowLost = False,
+    source: cli_options.Source,
+    out: cli_options.OutFile,
+    settings: cli_options.Settings = None,
+    seed: cli_options.Seed = None,
+    design: cli_options.GeneratingDesign = None,
+    prices: cli_options.PriceFile = None,
+    as_json: cli_options.AsJson = False,
+    allow_lost: cli_options.AllowLost = False,
 ) -> None:
-    """Turn a kernel trace into a Parquet file of events.
+    """Turn a kernel trace, or what a workload calls, into a Parquet file of events.
 
     Exit status 3 if some lines were malformed; the good rest is written all the same.
     """
-    with _progress() as progress:
-        report = convert_source(
-            samples.resolve(source), out, allow_lost=allow_lost, progress=progress("converting")
-        )
+    inputs = [samples.resolve(source), *([str(prices)] if prices else [])]
+    refuse_unusable_output(out, inputs)
+    if is_workload(source):
+        report = _generate(source, out, settings or [], seed, design, prices)
+    else:
+        refuse_settings_of_traces([source], settings or ())
+        refuse_seeds_of_traces([source], seed, None, prices)
+        if design is not None:
+            raise IovaError(
+                f"--design: {source} is a recorded trace: its calls are those of its kernel"
+            )
+        with progress_bars() as bars:
+            report = convert_source(
+                inputs[0], out, allow_lost=allow_lost, progress=bars("converting")
+            )
     if as_json:
-        _print_json(asdict(report))
+        print_json(asdict(report))
     else:
         print(text.import_report(report, out))
     if report.malformed_count:
         raise typer.Exit(PARTLY_DONE)
 
 
+def _generate(
+    source: str,
+    out: Path,
+    settings: list[str],
+    seed: int | None,
+    design: str | None,
+    prices: Path | None,
+) -> ImportReport:
+    workload = load_workload(source, settings)
+    table = load_prices(prices).as_dict()
+    with user_code_prints_to_stderr(), progress_bars() as bars:
+        (spec,) = designs_named([design or DEFAULT_DESIGN])
+        trace = generate(workload, table, design=spec, seed=seed, progress=bars("generating"))
+    write_parquet(trace, out)
+    return ImportReport(source=source, rows=trace.events.height, notes=trace.info.notes)
+
+
 @app.command()
-def info(source: SourceArgument, as_json: AsJson = False, allow_lost: AllowLost = False) -> None:
-    """Print what a trace holds: kernel, domains, calls, sizes, CPUs, losses."""
-    with _progress() as progress:
-        loaded = load(samples.resolve(source), allow_lost=allow_lost, progress=progress("reading"))
+def info(
+    source: cli_options.Source,
+    settings: cli_options.Settings = None,
+    as_json: cli_options.AsJson = False,
+    allow_lost: cli_options.AllowLost = False,
+) -> None:
+    """Print what a trace holds, or what a workload is: its parameters and where it comes from.
+
+    Exit status 3 if lines of a trace were malformed.
+    """
+    if is_workload(source):
+        workload = load_workload(source, settings or ())
+        if as_json:
+            print_json(workload_json(workload))
+        else:
+            print(workload_text(workload))
+        return
+    refuse_settings_of_traces([source], settings or ())
+    with progress_bars() as bars:
+        loaded = load(samples.resolve(source), allow_lost=allow_lost, progress=bars("reading"))
     summary = source_info.summarise(loaded.trace)
     if as_json:
-        _print_json(asdict(summary))
+        print_json(asdict(summary))
     else:
         print(text.trace_summary(source, summary))
         problems = text.import_problems(loaded.report)
         if problems:
             print(problems)
+    if loaded.report.malformed_count:
+        if as_json:
+            warn_of_malformed(source, loaded.report.malformed_count)
+        raise typer.Exit(PARTLY_DONE)
 
 
 @app.command(name="list")
-def list_(
-    what: Annotated[
-        str | None, typer.Argument(metavar="[designs|samples]", help="What to list; all of it.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the depot designs with their parameters, and the bundled traces."""
+def list_(what: cli_options.ListName = None, as_json: cli_options.AsJson = False) -> None:
+    """List the depot designs with their parameters, the workloads, and the bundled traces."""
     lists: dict[str, tuple[Any, str]] = {
         "designs": ([asdict(design) for design in builtin_designs()], text.design_list()),
+        "presets": ([asdict(preset) for preset in presets()], preset_list()),
         "samples": ([asdict(sample) for sample in samples.SAMPLES], text.sample_list()),
     }
     if what is not None and what not in lists:
         raise IovaError(f"there is no list of {what!r}; there are: {', '.join(lists)}")
     chosen = [what] if what else list(lists)
     if as_json:
-        _print_json({name: lists[name][0] for name in chosen})
+        print_json({name: lists[name][0] for name in chosen})
     else:
         print("\n\n".join(lists[name][1] for name in chosen))
 
@@ -254,13 +285,13 @@ def list_(
 
 def _verify_folder(path: str, as_json: bool) -> dict[str, Any]:
     verdicts = []
-    with _progress() as progress:
+    with progress_bars() as bars:
         done = 0
 
         def told(rows: int) -> None:
             nonlocal done
             done += rows
-            progress("rows")(done, None)
+            bars("rows")(done, None)
 
         for verdict in conformance.verify_folder(path, progress=told):
             verdicts.append(verdict)
@@ -279,13 +310,13 @@ def _verify_folder(path: str, as_json: bool) -> dict[str, Any]:
 def _verify_trace(
     name: str, resolved: str, design: str | None, allow_lost: bool, as_json: bool
 ) -> dict[str, Any]:
-    with _progress() as progress:
-        loaded = load(resolved, allow_lost=allow_lost, progress=progress("reading"))
+    with progress_bars() as bars:
+        loaded = load(resolved, allow_lost=allow_lost, progress=bars("reading"))
         verdict = verify_trace.verify_trace(
             loaded.trace,
             design=design,
             source=name,
-            progress=lambda done, total, what: progress(what)(done, total),
+            progress=lambda done, total, what: bars(what)(done, total),
         )
     malformed = loaded.report.malformed_count
     if not as_json:
@@ -301,62 +332,11 @@ def _verify_trace(
     }
 
 
-# ------------------------------------------------------------------------------- plumbing
-
-
-class _RateColumn(ProgressColumn):
-    """Bytes, rows or events a second, whatever the task counts."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{table.short_count(speed)}/s")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], Callable[[int, int | None], None]]]:
-    """Progress bars on standard error: ``progress(what)(done, total)``; nothing off a terminal."""
-    bars = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    tasks: dict[str, Any] = {}
-
-    def start(what: str) -> Callable[[int, int | None], None]:
-        if what not in tasks:
-            tasks[what] = bars.add_task(what, total=None)
-
-        def told(done: int, total: int | None) -> None:
-            bars.update(tasks[what], completed=done, total=total)
-
-        return told
-
-    with bars:
-        yield start
-
-
-def _refuse_overwriting(source: str, out: Path | None) -> None:
-    if out is not None and out.exists() and Path(source).exists() and out.samefile(source):
-        raise InputError(str(out), "is an input as well.", hint="Name another file to write.")
-
-
-def _warn_of_malformed(source: str, count: int) -> None:
-    if count:
-        told = f"{source}: {count} malformed lines were left out; `iova info` shows them"
-        print(f"iova: {told}", file=sys.stderr)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, default=str))
+# --------------------------------------------------------------------------------- ending
 
 
 def _stop(problem: object, status: int) -> int:
-    print(f"iova: {problem}", file=sys.stderr)
+    warn(str(problem))
     return status
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from comparisons import compared
 from iova.designs import parse_design
 from iova.errors import InputError
+from iova.lab.against import compare_against
 from iova.lab.compare import Comparison, compare
-from iova.report import page, table
+from iova.lab.result_file import result_json, stored
+from iova.report import charts, page
 from tables import alloc, filling_depot, trace_of
 
 HOSTILE = "</script><script>alert(1)</script><b onload='x'>\"&"
@@ -70,8 +73,8 @@ def test_long_series_are_thinned_but_keep_least_and_most() -> None:
     frame = pl.DataFrame({"design": ["a"] * n, "depot": [i % 7 for i in range(n)]}).with_columns(
         depot=pl.when(pl.int_range(pl.len()) == 31_337).then(99).otherwise(pl.col("depot"))
     )
-    thinned = page._thinned(frame, ["depot"])
-    assert thinned.height <= page.MAX_CHART_ROWS + 4
+    thinned = charts.thinned(frame, ["depot"])
+    assert thinned.height <= charts.MAX_CHART_ROWS + 4
     assert thinned["depot"].max() == 99
     assert thinned["depot"].min() == 0
 
@@ -96,14 +99,71 @@ def test_the_answer_names_what_is_best_and_what_is_tied() -> None:
     assert "under unbounded" in page.answer(comparison("x", "unbounded"))
 
 
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [(0, "0"), (99_999, "99999"), (100_000, "100k"), (1_460_000, "1.46M"), (7.6e9, "7.6G"),
-     (999_600, "1M"), (3e15, "3.00e+15")],
-)  # fmt: skip
-def test_counts_are_shown_in_at_most_six_characters(number: float, text: str) -> None:
-    assert table.short_count(number) == text
+# ------------------------------------------------------------------------------- workloads
 
 
-def test_control_characters_of_a_trace_do_not_reach_the_terminal() -> None:
-    assert table.printable("a\x1b[31m\nb") == "a\\x1b[31m\\nb"
+def test_a_workload_has_the_machine_s_table_and_charts() -> None:
+    text = page.render_page([comparison(), compared(samples=60)], command="")
+    charts = charts_of(text)
+    assert set(charts) == {
+        *("depot0", "pages0"),
+        *("throughput1", "waits1", "depot1", "pages1"),
+    }
+    outside = text.split('<script type="module">')[0]
+    assert outside.count("<tr>") == 9
+    for head in ("req/s", "p99.9", "wait%", "free worst", "tree%"):
+        assert f"<th>{head}</th>" in outside
+        assert f"<dt>{head}</dt>" in outside
+    assert "simulated machine executes every call" in outside
+    assert "A replay executes the recorded calls" in outside
+
+
+def test_a_page_says_where_a_workload_s_numbers_come_from() -> None:
+    shown = compared(seeds=[3, 4], settings=["depth=64"], prices_from="prices mine.toml")
+    text = page.render_page([shown], command="")
+    for told in ("made up", "depth=64", "seeds 3 to 4", "prices mine.toml", "host: a test&#x27;s"):
+        assert told in text
+    assert "<small>±" in text
+    assert "A replay executes" not in text
+
+
+def test_throughput_over_time_is_that_of_the_run() -> None:
+    shown = compared("linux-6.12", samples=40)
+    values = charts_of(page.render_page([shown], command=""))["throughput0"]["data"]["values"]  # type: ignore[index]
+    rates = [row["value"] for row in values]
+    row = shown.designs[0].machine
+    assert row is not None
+    assert sum(rates) / len(rates) == pytest.approx(row.requests_per_s, rel=0.1)
+
+
+def test_lock_waits_over_time_are_those_of_the_run() -> None:
+    shown = compared("linux-6.12", samples=40)
+    values = charts_of(page.render_page([shown], command=""))["waits0"]["data"]["values"]  # type: ignore[index]
+    shares = [row["value"] for row in values]
+    row = shown.designs[0].machine
+    assert row is not None
+    assert sum(shares) / len(shares) == pytest.approx(row.lock_wait_percent, rel=0.1)
+
+
+def test_text_of_a_workload_can_not_become_markup() -> None:
+    shown = compared(name=HOSTILE, settings=[HOSTILE], prices_from=HOSTILE)
+    text = page.render_page([shown], command=HOSTILE)
+    assert "<script>alert" not in text
+    assert "<b onload" not in text
+    assert len(re.findall(r"</script", text)) == 3
+
+
+def test_a_page_holds_what_changed_against_an_earlier_result() -> None:
+    seeds = [1, 2, 3, 4]
+    earlier = stored(result_json([compared("unbounded", seeds=seeds)]), HOSTILE)
+    now = compared("unbounded", seeds=seeds, flow={"depth": 16}, settings=["depth=16"])
+    text = page.render_page([now], command="", against=compare_against([now], earlier))
+    assert "<td>requests_per_s</td>" in text
+    assert "<td>0.029 *</td>" in text
+    assert "other settings: none then, depth=16 now." in text
+    assert "<script>alert" not in text
+
+
+def test_the_answer_of_a_workload_names_its_throughput() -> None:
+    assert re.search(r"requests a second; CPUs wait for locks in \S+ %", page.answer(compared()))
+    assert "requests a second" in page.answer(compared("unbounded"))

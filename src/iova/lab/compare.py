@@ -1,81 +1,182 @@
-"""Compare designs on one source: what each would have done with the same calls."""
+"""Compare designs on one source: a recorded trace, replayed, or a workload, simulated."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
-from iova.designs import DesignSpec
+from iova.designs import DesignError, DesignSpec
 from iova.events import Trace, TraceInfo
+from iova.lab.machine import MachineResult, simulate
+from iova.lab.prices import Prices
 from iova.lab.replay import ReplayInput, ReplayResult, prepare, replay
+from iova.lab.rows import (
+    ComparisonRow,
+    MachineRow,
+    half_width_row,
+    machine_row_of,
+    mean_row,
+    metrics_of,
+    row_of,
+)
+from iova.lab.spread import spread
+from iova.workloads import Workload
 
-#: ``progress(design's label, rows done, rows in all)``
+__all__ = [
+    "CompareProgress",
+    "Comparison",
+    "ComparisonRow",
+    "DesignRuns",
+    "MachineRow",
+    "Run",
+    "Simulation",
+    "compare",
+    "compare_workload",
+]
+
+#: ``progress(what runs: the design's label, and the seed if there are several; done; in all)``
 CompareProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class ComparisonRow:
-    """One design's line in the table. Pages are page frames of the domain's granule."""
+class Run:
+    """One run of a design."""
+
+    row: ComparisonRow
+    machine: MachineRow | None = None  #: of a simulated run
+    seed: int | None = None  #: of a simulated run
+    speed: float | None = None  #: simulated operations a second of real time
+
+    def metrics(self) -> dict[str, float]:
+        """Every number of the run by name, but for its speed."""
+        return metrics_of(self.row) | (metrics_of(self.machine) if self.machine else {})
+
+
+@dataclass(frozen=True)
+class DesignRuns:
+    """The runs of one design: one for a trace, one a seed for a workload."""
 
     design: str
-    allocations: int
-    failed: int
-    skipped_frees: int
-    cached_percent: float  #: allocations served from magazines
-    depot_percent: float  #: allocations that fetched a magazine from the depot
-    tree_allocations: int
-    tree_frees: int
-    tree_steps: int  #: nodes Linux would have walked for them
-    cached_pages_peak: int
-    cached_pages_mean: float  #: over time
-    live_pages_peak: int
-    waste: float  #: cached_pages_mean / live_pages_peak
-    depot_peak: int  #: longest depot of any size class and domain, in magazines
-    pushed: int
-    popped: int
-    reclaimed: int  #: magazines
-    armed: int
-    found_armed: int
-    magazines_peak: int
-    memory_kib_peak: float  #: at Linux's sizes
+    runs: tuple[Run, ...]
+
+    @property
+    def row(self) -> ComparisonRow:
+        """Means over the runs."""
+        return mean_row([run.row for run in self.runs])
+
+    @property
+    def machine(self) -> MachineRow | None:
+        """Means over the runs, if they are simulated ones."""
+        rows = self._machines()
+        return mean_row(rows) if rows else None
+
+    @property
+    def row_half_width(self) -> ComparisonRow | None:
+        """Half of the width of each mean's 95 % confidence interval; None for a single run."""
+        return half_width_row([run.row for run in self.runs])
+
+    @property
+    def machine_half_width(self) -> MachineRow | None:
+        """The same of the simulated machine's numbers."""
+        rows = self._machines()
+        return half_width_row(rows) if rows else None
+
+    def _machines(self) -> list[MachineRow]:
+        return [run.machine for run in self.runs if run.machine is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object: means, their half-widths, and every run."""
+        halves = [half for half in (self.row_half_width, self.machine_half_width) if half]
+        merged: dict[str, float] = {}
+        for half in halves:
+            merged |= metrics_of(half)
+        means = metrics_of(self.row) | (metrics_of(self.machine) if self.machine else {})
+        return {
+            "design": self.design,
+            **means,
+            "half_width_95": merged or None,
+            "runs": [{"seed": r.seed, "speed": r.speed, **r.metrics()} for r in self.runs],
+        }
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What was simulated, and how."""
+
+    summary: str
+    source: str  #: where the workload's shape comes from, and which of its numbers are guesses
+    settings: tuple[str, ...]  #: ``key=value``, as the user changed the workload
+    cpus: int  #: online
+    duration_s: float  #: simulated
+    seeds: tuple[int, ...]
+    prices: Prices
+    prices_from: str  #: the file's name, or what else the price table is called
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All designs on one source."""
+    """All designs on one source. Of several runs ``results`` and ``machines`` are the first."""
 
     source: str
-    info: TraceInfo
-    calls: int
+    info: TraceInfo | None  #: of a recorded trace
+    calls: int  #: that a run of the first design executed
     span_ns: int
     domain: int | None  #: only this domain was replayed
-    rows: tuple[ComparisonRow, ...]
-    results: tuple[ReplayResult, ...] = dataclasses.field(repr=False)
+    designs: tuple[DesignRuns, ...]
+    results: tuple[ReplayResult, ...] = field(repr=False)
+    simulation: Simulation | None = None  #: of a workload
+    machines: tuple[MachineResult, ...] = field(default=(), repr=False)
+    cpus: int | None = None  #: the trace was spread over so many
+    warnings: tuple[str, ...] = ()  #: what this comparison can not show, in sentences
+
+    @property
+    def rows(self) -> tuple[ComparisonRow, ...]:
+        """One a design; means, where there were several runs."""
+        return tuple(runs.row for runs in self.designs)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object, without the time series."""
         return {
             "source": self.source,
+            "kind": "trace" if self.simulation is None else "workload",
             "calls": self.calls,
             "span_ns": self.span_ns,
             "domain": self.domain,
-            "kernel": self.info.kernel,
-            "lost_events": self.info.lost_events,
-            "designs": [dataclasses.asdict(row) for row in self.rows],
+            "cpus": self.cpus,
+            "kernel": self.info.kernel if self.info else None,
+            "lost_events": self.info.lost_events if self.info else None,
+            "simulation": _simulation_json(self.simulation),
+            "warnings": list(self.warnings),
+            "designs": [runs.to_json() for runs in self.designs],
         }
 
     def series(self) -> pl.DataFrame:
         """The time series of all designs below each other, with a ``design`` column."""
+        whose = self.machines or self.results
         frames = [
             result.series.with_columns(pl.lit(result.design).alias("design"))
-            for result in self.results
+            for result in whose
             if result.series is not None
         ]
         return pl.concat(frames) if frames else pl.DataFrame()
+
+
+def _simulation_json(simulation: Simulation | None) -> dict[str, Any] | None:
+    if simulation is None:
+        return None
+    values = {f.name: getattr(simulation, f.name) for f in dataclasses.fields(simulation)}
+    prices = simulation.prices
+    values["prices"] = {"provenance": prices.provenance, "picoseconds": prices.as_dict()}
+    return values | {"settings": list(simulation.settings), "seeds": list(simulation.seeds)}
+
+
+# ------------------------------------------------------------------------- recorded traces
 
 
 def compare(
@@ -84,6 +185,7 @@ def compare(
     designs: Sequence[DesignSpec],
     *,
     domain: int | None = None,
+    cpus: int | None = None,
     samples: int = 0,
     progress: CompareProgress | None = None,
 ) -> Comparison:
@@ -94,13 +196,15 @@ def compare(
         trace: the calls.
         designs: in the order of the table.
         domain: replay this domain alone.
+        cpus: spread the calls over so many CPUs; see :mod:`iova.lab.spread`.
         samples: about so many rows a design in the time series; 0: none.
         progress: told while a replay runs.
 
     Raises:
         IovaError: the trace can not be replayed.
     """
-    source = prepare(trace, domain=domain)
+    dealt = spread(trace, cpus) if cpus is not None else None
+    source = prepare(dealt.trace if dealt else trace, domain=domain)
     results = tuple(_replay_one(source, design, samples, progress) for design in designs)
     return Comparison(
         source=name,
@@ -108,8 +212,10 @@ def compare(
         calls=results[0].totals["calls"],
         span_ns=source.span_ns,
         domain=domain,
-        rows=tuple(_row(result) for result in results),
+        designs=tuple(DesignRuns(result.design, (Run(row_of(result)),)) for result in results),
         results=results,
+        cpus=dealt.cpus if dealt else None,
+        warnings=dealt.warnings if dealt else (),
     )
 
 
@@ -120,31 +226,104 @@ def _replay_one(
         if progress:
             progress(design.label, done, total)
 
-    return replay(source, design, samples=samples, progress=told)
+    with _user_code(design):
+        return replay(source, design, samples=samples, progress=told)
 
 
-def _row(result: ReplayResult) -> ComparisonRow:
-    totals = result.totals
-    return ComparisonRow(
-        design=result.design,
-        allocations=result.allocations,
-        failed=totals["failed"],
-        skipped_frees=totals["skipped_frees"],
-        cached_percent=100 * result.cached_share,
-        depot_percent=100 * result.depot_share,
-        tree_allocations=result.count("tree_allocations"),
-        tree_frees=result.count("tree_frees"),
-        tree_steps=result.count("tree_steps"),
-        cached_pages_peak=totals["cached_pages_peak"],
-        cached_pages_mean=result.cached_pages_mean,
-        live_pages_peak=totals["live_pages_peak"],
-        waste=result.waste,
-        depot_peak=totals["depot_peak"],
-        pushed=result.count("pushed"),
-        popped=result.count("popped"),
-        reclaimed=result.count("reclaimed"),
-        armed=result.count("armed"),
-        found_armed=result.count("found_armed"),
-        magazines_peak=totals["magazines_peak"],
-        memory_kib_peak=result.linux_bytes_peak / 1024,
+@contextmanager
+def _user_code(design: DesignSpec) -> Iterator[None]:
+    """A policy must not end the program from within ``look()``."""
+    try:
+        yield
+    except SystemExit as stop:
+        raise DesignError(
+            f"design {design.label}: look() raised SystemExit: {stop.code}; to do nothing,"
+            " return None"
+        ) from stop
+
+
+# ------------------------------------------------------------------------------- workloads
+
+
+def compare_workload(
+    name: str,
+    workload: Workload,
+    designs: Sequence[DesignSpec],
+    prices: Prices,
+    *,
+    seeds: Sequence[int] | None = None,
+    settings: Sequence[str] = (),
+    prices_from: str = "given",
+    samples: int = 0,
+    progress: CompareProgress | None = None,
+) -> Comparison:
+    """Simulate a workload under each design.
+
+    Args:
+        name: how the source is called in tables.
+        workload: what the machine is to do.
+        designs: in the order of the table.
+        prices: what each step costs.
+        seeds: one run a design for each; by default the workload's own.
+        settings: what the user changed in the workload, for the record.
+        prices_from: how the price table is called, for the record.
+        samples: about so many rows a design in the time series of the first seed; 0: none.
+        progress: told while a simulation runs.
+
+    Raises:
+        IovaError: the workload can not be simulated.
+    """
+    chosen = tuple(seeds) if seeds else (workload.seed,)
+    runs: list[DesignRuns] = []
+    first: list[MachineResult] = []
+    for design in designs:
+        of_design = []
+        for seed in chosen:
+            wanted = samples if seed == chosen[0] else 0
+            several = len(chosen) > 1
+            label = f"{design.label}, seed {seed}" if several else design.label
+            result, run = _simulate_one(workload, design, prices, seed, wanted, label, progress)
+            of_design.append(run)
+            if seed == chosen[0]:
+                first.append(result)
+        runs.append(DesignRuns(design.label, tuple(of_design)))
+    return Comparison(
+        source=name,
+        info=None,
+        calls=first[0].totals["operations"],
+        span_ns=first[0].totals["now"] // 1000,
+        domain=None,
+        designs=tuple(runs),
+        results=tuple(result.replay for result in first),
+        simulation=Simulation(
+            summary=workload.summary,
+            source=workload.source,
+            settings=tuple(settings),
+            cpus=workload.machine.online,
+            duration_s=workload.duration_s,
+            seeds=chosen,
+            prices=prices,
+            prices_from=prices_from,
+        ),
+        machines=tuple(first),
     )
+
+
+def _simulate_one(
+    workload: Workload,
+    design: DesignSpec,
+    prices: Prices,
+    seed: int,
+    samples: int,
+    label: str,
+    progress: CompareProgress | None,
+) -> tuple[MachineResult, Run]:
+    def told(done: int, total: int) -> None:
+        if progress:
+            progress(label, done, total)
+
+    began = time.perf_counter()
+    with _user_code(design):
+        result = simulate(workload, design, prices, seed=seed, samples=samples, progress=told)
+    speed = result.totals["operations"] / (time.perf_counter() - began)
+    return result, Run(row_of(result.replay), machine_row_of(result), seed, speed)

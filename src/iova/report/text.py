@@ -58,7 +58,8 @@ def import_report(report: ImportReport, out: Path) -> str:
     """What became of an input that was converted."""
     counts = ", ".join(f"{name} {count}" for name, count in report.events.items())
     lines = [
-        f"{out}: {report.rows} events" + (f" from {report.lines} lines" if report.lines else "")
+        f"{printable(str(out))}: {report.rows} events"
+        + (f" from {report.lines} lines" if report.lines else "")
     ]
     if counts:
         lines.append(_wrapped(f"events: {counts}", "  "))
@@ -79,7 +80,8 @@ def import_problems(report: ImportReport) -> str:
         lines.append(f"  malformed: {report.malformed_count} lines")
         for one in report.malformed:
             column = f":{one.column}" if one.column else ""
-            lines.append(f"    {report.source}:{one.line}{column}: {one.problem}")
+            where = f"{printable(report.source)}:{one.line}{column}"
+            lines.append(f"    {where}: {one.problem}")
             lines.append(f"      {printable(one.excerpt)}")
         if report.malformed_count > len(report.malformed) > 0:
             lines.append("    ...")
@@ -117,7 +119,7 @@ def _facts(name: str, s: TraceSummary) -> str:
                         f"{s.unmapped_never_freed} were unmapped but never freed"),
         ("lost", f"{info.lost_events} events" if info.lost_events else "nothing"),
     ]  # fmt: skip
-    return "\n".join([name, *(_fact(head, text) for head, text in facts)])
+    return "\n".join([printable(name), *(_fact(head, text) for head, text in facts)])
 
 
 def _fact(head: str, text: str) -> str:
@@ -182,7 +184,7 @@ def _number_ranges(numbers: Sequence[int]) -> str:
 
 def sequence_line(verdict: SequenceVerdict) -> str:
     """One line a conformance sequence; the first difference where there is one."""
-    line = f"{verdict.name:<28} {verdict.rows:>8} rows {verdict.dumps:>4} states  "
+    line = f"{printable(verdict.name):<28} {verdict.rows:>8} rows {verdict.dumps:>4} states  "
     if verdict.exact:
         return line + "exact"
     return line + f"NOT EXACT\n    {verdict.first_difference}"
@@ -190,7 +192,7 @@ def sequence_line(verdict: SequenceVerdict) -> str:
 
 def trace_verdict(name: str, verdict: TraceVerdict, malformed: int) -> str:
     """What the verification of a recorded trace found; the last line is the verdict."""
-    lines = [f"{name}: {verdict.calls} calls under {verdict.design}"]
+    lines = [f"{printable(name)}: {verdict.calls} calls under {verdict.design}"]
     if verdict.first is not None:
         lines.append(f"first unexplained: {verdict.first}")
     if malformed:

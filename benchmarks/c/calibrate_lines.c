@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Cache lines that go from one CPU to another: threads on CPUs 0 and 1.
+ *
+ * A round trip: each waits for the other's number and writes the next. A magazine: one thread
+ * fills it, the other takes its entries, as a CPU does that popped from the depot what another
+ * one pushed; what this costs more than with a magazine of its own is the price of its lines.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "calibrate.h"
+#include "magazine.h"
+#include "sync.h"
+
+#define OPERATIONS_PER_TRIP 16u
+/* So many at a time: no more than a first-level cache holds. */
+#define MAGAZINES 24u
+#define LINES (sizeof(struct magazine) / 64)
+
+struct turn {
+	_Alignas(64) uint64_t number;
+};
+
+enum { FILLING, TAKING };
+
+struct meeting {
+	struct turn turn;
+	struct magazine *magazines;
+	size_t times;
+	bool alone; /* the first thread fills and takes */
+	double ns[2];
+};
+
+/* ------------------------------------------------------------------------- threads */
+
+static pthread_t start_on(int cpu, void *(*run)(void *), struct meeting *meeting)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	CPU_SET((size_t)cpu, &set);
+	pthread_attr_init(&attributes);
+	must(pthread_attr_setaffinity_np(&attributes, sizeof(set), &set) == 0, "no such CPU");
+	must(pthread_create(&thread, &attributes, run, meeting) == 0, "no thread");
+	pthread_attr_destroy(&attributes);
+	return thread;
+}
+
+/* Both have this thread's priority; it sleeps meanwhile. */
+static void meet(struct meeting *meeting, void *(*first)(void *), void *(*second)(void *))
+{
+	pthread_t on_0 = start_on(0, first, meeting), on_1 = start_on(1, second, meeting);
+	pthread_join(on_0, NULL);
+	pthread_join(on_1, NULL);
+}
+
+static void wait_for(struct turn *turn, uint64_t number)
+{
+	while (__atomic_load_n(&turn->number, __ATOMIC_ACQUIRE) != number)
+		;
+}
+
+static void pass_on(struct turn *turn, uint64_t number)
+{
+	__atomic_store_n(&turn->number, number, __ATOMIC_RELEASE);
+}
+
+/* --------------------------------------------------------------------- round trips */
+
+static void *go_round(void *argument)
+{
+	struct meeting *meeting = argument;
+	wait_for(&meeting->turn, 1);
+	double began = now_ns();
+	for (uint64_t i = 1; i <= meeting->times; i++) {
+		pass_on(&meeting->turn, 2 * i);
+		wait_for(&meeting->turn, 2 * i + 1);
+	}
+	meeting->ns[0] = now_ns() - began;
+	return NULL;
+}
+
+static void *answer(void *argument)
+{
+	struct meeting *meeting = argument;
+	pass_on(&meeting->turn, 1);
+	for (uint64_t i = 1; i <= meeting->times; i++) {
+		wait_for(&meeting->turn, 2 * i);
+		pass_on(&meeting->turn, 2 * i + 1);
+	}
+	return NULL;
+}
+
+/* Half of it: one transfer. */
+static double measure_round_trips(size_t number, size_t operations)
+{
+	(void)number;
+	struct meeting meeting = { .times = operations / OPERATIONS_PER_TRIP + 1 };
+	meet(&meeting, go_round, answer);
+	return meeting.ns[0] / (double)(2 * meeting.times);
+}
+
+/* ----------------------------------------------------------------------- magazines */
+
+/* Each entry by a call with a lock of this CPU, as allocations and frees take them. */
+
+BEHIND_CALL static void put(struct magazine *magazine, struct spin_lock *lock, uint64_t pfn)
+{
+	spin_acquire(lock);
+	magazine_push(magazine, pfn);
+	spin_release(lock);
+}
+
+BEHIND_CALL static uint64_t take(struct magazine *magazine, struct spin_lock *lock)
+{
+	spin_acquire(lock);
+	uint64_t pfn = magazine_take_top(magazine, UINT64_MAX);
+	spin_release(lock);
+	return pfn;
+}
+
+static void fill(struct meeting *meeting)
+{
+	struct spin_lock lock = { 0 };
+	double began = now_ns();
+	for (size_t i = 0; i < MAGAZINES; i++)
+		for (uint64_t entry = 1; entry <= IOVA_MAGAZINE_CAPACITY; entry++)
+			put(&meeting->magazines[i], &lock, entry);
+	meeting->ns[FILLING] += now_ns() - began;
+}
+
+static void empty(struct meeting *meeting)
+{
+	struct spin_lock lock = { 0 };
+	double began = now_ns();
+	for (size_t i = 0; i < MAGAZINES; i++)
+		for (uint64_t entry = 1; entry <= IOVA_MAGAZINE_CAPACITY; entry++)
+			must(take(&meeting->magazines[i], &lock) != 0, "an entry is missing");
+	meeting->ns[TAKING] += now_ns() - began;
+}
+
+static void *take_turns(void *argument)
+{
+	struct meeting *meeting = argument;
+	for (uint64_t i = 1; i <= meeting->times; i++) {
+		wait_for(&meeting->turn, 2 * i - 1);
+		if (meeting->alone)
+			fill(meeting);
+		empty(meeting);
+		pass_on(&meeting->turn, 2 * i);
+	}
+	return NULL;
+}
+
+static void *fill_in_turns(void *argument)
+{
+	struct meeting *meeting = argument;
+	for (uint64_t i = 1; i <= meeting->times; i++) {
+		if (!meeting->alone)
+			fill(meeting);
+		pass_on(&meeting->turn, 2 * i - 1);
+		wait_for(&meeting->turn, 2 * i);
+	}
+	return NULL;
+}
+
+/* What a line adds to filling, or taking from, magazines, that the other CPU had last. */
+static double measure_magazines(size_t which, size_t operations)
+{
+	static struct magazine magazines[MAGAZINES] __attribute__((aligned(1024)));
+	struct meeting alone = { .magazines = magazines, .alone = true };
+	struct meeting handed = { .magazines = magazines };
+	alone.times = handed.times = operations / (MAGAZINES * IOVA_MAGAZINE_CAPACITY) + 1;
+	meet(&alone, take_turns, fill_in_turns);
+	meet(&handed, take_turns, fill_in_turns);
+	double lines = (double)(handed.times * MAGAZINES * LINES);
+	return (handed.ns[which] - alone.ns[which]) / lines;
+}
+
+struct parts parts_of_lines(void)
+{
+	static const struct part parts[] = {
+		{ "line, half a round trip", NULL, measure_round_trips, 0 },
+		{ "line of a magazine taken from", NULL, measure_magazines, TAKING },
+		{ "line of a magazine filled", NULL, measure_magazines, FILLING },
+	};
+	bool alone = sysconf(_SC_NPROCESSORS_ONLN) < 2;
+	return (struct parts){ parts, alone ? 0 : COUNT_OF_ARRAY(parts) };
+}

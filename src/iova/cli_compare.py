@@ -1,0 +1,196 @@
+"""``iova compare``: from what the user gave to comparisons, and from these to what is shown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from iova import samples
+from iova.cli_output import warn_of_malformed
+from iova.designs import DesignSpec
+from iova.errors import IovaError
+from iova.lab import compare as lab_compare
+from iova.lab.against import Against
+from iova.lab.compare import Comparison
+from iova.lab.prices import Prices, load_prices
+from iova.report import changes, table
+from iova.sources import load
+from iova.workloads import Workload, is_workload, load_workload
+
+#: ``progress(what)(done, total)``
+Bars = Callable[[str], Callable[[int, int | None], None]]
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """What the user asked for."""
+
+    sources: tuple[str, ...]
+    designs: tuple[DesignSpec, ...]
+    settings: tuple[str, ...] = ()
+    seed: int | None = None
+    seeds: int | None = None
+    prices: Path | None = None
+    cpus: int | None = None
+    domain: int | None = None
+    allow_lost: bool = False
+    samples: int = 0
+
+    def __post_init__(self) -> None:
+        workloads = [source for source in self.sources if is_workload(source)]
+        traces = [source for source in self.sources if not is_workload(source)]
+        refuse_settings_of_traces(traces, self.settings)
+        if not workloads:
+            refuse_seeds_of_traces(traces, self.seed, self.seeds, self.prices)
+        if workloads and self.cpus is not None:
+            raise IovaError(
+                f"--cpus is for recorded traces; for {workloads[0]} use --set cpus={self.cpus}"
+            )
+        if workloads and self.domain is not None:
+            raise IovaError(
+                f"--domain is for recorded traces; {workloads[0]} is a workload, whose domains"
+                " are compared together"
+            )
+
+    def seeds_of(self, workload: Workload) -> tuple[int, ...]:
+        """One a run."""
+        first = workload.seed if self.seed is None else self.seed
+        return tuple(range(first, first + (self.seeds or 1)))
+
+
+def refuse_settings_of_traces(traces: Sequence[str], settings: Sequence[str]) -> None:
+    """A recorded trace has no parameters.
+
+    Raises:
+        IovaError: settings are given and traces as well.
+    """
+    if traces and settings:
+        raise IovaError(
+            f"--set {settings[0]}: {traces[0]} is a recorded trace and has no parameters; --set"
+            " is for workloads (`iova list presets`)"
+        )
+
+
+def refuse_seeds_of_traces(
+    traces: Sequence[str], seed: int | None, seeds: int | None, prices: Path | None
+) -> None:
+    """A replay is always the same and has no prices.
+
+    Raises:
+        IovaError: one of these options is given.
+    """
+    named = traces[0] if traces else "the source"
+    if seeds is not None or seed is not None:
+        option = "--seeds" if seeds is not None else "--seed"
+        raise IovaError(
+            f"{option}: {named} is a recorded trace and has no seed: its replay is always the same"
+        )
+    if prices is not None:
+        raise IovaError(f"--prices: {named} is a recorded trace: a replay has no prices")
+
+
+# ------------------------------------------------------------------------------- comparing
+
+
+@dataclass(frozen=True)
+class Compared:
+    """All comparisons, and whether all of every input could be used."""
+
+    comparisons: tuple[Comparison, ...]
+    malformed: bool
+
+
+def compare_all(request: CompareRequest, bars: Bars) -> Compared:
+    """Compare the designs on each source.
+
+    Raises:
+        IovaError: a source can not be read, replayed or simulated.
+    """
+    # Workloads first, and all of them: what is wrong with one is told before anything runs.
+    workloads = {
+        source: load_workload(source, request.settings)
+        for source in request.sources
+        if is_workload(source)
+    }
+    prices = load_prices(request.prices) if workloads else None
+    comparisons, malformed = [], False
+    for source in request.sources:
+        workload = workloads.get(source)
+        if workload is not None and prices is not None:
+            comparisons.append(_compare_workload(request, source, workload, prices, bars))
+        else:
+            comparison, some = _compare_trace(request, source, bars)
+            comparisons.append(comparison)
+            malformed |= some
+    return Compared(tuple(comparisons), malformed)
+
+
+def _compare_workload(
+    request: CompareRequest, source: str, workload: Workload, prices: Prices, bars: Bars
+) -> Comparison:
+    return lab_compare.compare_workload(
+        source,
+        workload,
+        request.designs,
+        prices,
+        seeds=request.seeds_of(workload),
+        settings=request.settings,
+        prices_from=f"prices {request.prices}" if request.prices else "default prices",
+        samples=request.samples,
+        progress=lambda label, done, total: bars(label)(done, total),
+    )
+
+
+def _compare_trace(request: CompareRequest, source: str, bars: Bars) -> tuple[Comparison, bool]:
+    resolved = samples.resolve(source)
+    loaded = load(resolved, allow_lost=request.allow_lost, progress=bars("reading"))
+    warn_of_malformed(source, loaded.report.malformed_count)
+    comparison = lab_compare.compare(
+        source,
+        loaded.trace,
+        request.designs,
+        domain=request.domain,
+        cpus=request.cpus,
+        samples=request.samples,
+        progress=lambda label, done, total: bars(label)(done, total),
+    )
+    return comparison, loaded.report.malformed_count > 0
+
+
+# --------------------------------------------------------------------------------- showing
+
+
+def print_comparisons(
+    comparisons: Sequence[Comparison], against: Against | None, html: Path | None
+) -> None:
+    """Tables, legend, what cannot be shown, what changed; 80 columns."""
+    console = Console(soft_wrap=False)
+
+    def say(told: str) -> None:
+        console.print(told, markup=False, highlight=False)
+
+    for comparison in comparisons:
+        say(_filled(table.headline(comparison), console.width))
+        console.print(table.comparison_table(comparison))
+        of_machine = table.machine_table(comparison)
+        if of_machine is not None:
+            say("")
+            console.print(of_machine)
+        for warning in comparison.warnings:
+            say(_filled(f"! {warning}", console.width))
+        say("")
+    say(table.legend(comparisons))
+    if against:
+        say("\n" + changes.changes_text(against))
+    if html:
+        say(f"\nreport: {table.printable(str(html))}")
+
+
+def _filled(told: str, width: int) -> str:
+    return textwrap.fill(
+        told, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )

@@ -1,0 +1,129 @@
+"""What the command writes beside its results: progress, warnings, files that must not be lost."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from iova.designs import DesignError, DesignSpec, parse_design
+from iova.errors import InputError
+from iova.report.table import printable, short_count
+
+
+class _RateColumn(ProgressColumn):
+    """Bytes, rows, events or simulated nanoseconds a second, whatever the task counts."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{short_count(speed)}/s")
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str], Callable[[int, int | None], None]]]:
+    """Progress bars on standard error: ``progress(what)(done, total)``; nothing off a terminal."""
+    bars = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    tasks: dict[str, Any] = {}
+
+    def start(what: str) -> Callable[[int, int | None], None]:
+        if what not in tasks:
+            tasks[what] = bars.add_task(printable(what), total=None)
+
+        def told(done: int, total: int | None) -> None:
+            bars.update(tasks[what], completed=done, total=total)
+
+        return told
+
+    with bars:
+        yield start
+
+
+def designs_named(texts: list[str] | tuple[str, ...]) -> list[DesignSpec]:
+    """The designs a user named.
+
+    Raises:
+        DesignError: there is no such design, or a user's own ends the program.
+    """
+    made = []
+    for text in texts:
+        try:
+            made.append(parse_design(text))
+        except SystemExit as stop:
+            raise DesignError(f"--design {text}: raised SystemExit: {stop.code}") from stop
+    return made
+
+
+@contextmanager
+def user_code_prints_to_stderr() -> Iterator[None]:
+    """What a user's policy prints must not end up within our output."""
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+# ---------------------------------------------------------------------------------- files
+
+
+def refuse_unusable_output(out: Path | None, inputs: list[str]) -> None:
+    """A file to write must have a name, and must not be an input.
+
+    Raises:
+        InputError: it has none, or is one.
+    """
+    if out is None:
+        return
+    if str(out) == "-":
+        raise InputError("-", "stands for standard output, and this is written to a file.",
+                         hint="Give the file's name.")  # fmt: skip
+    if not out.resolve().parent.is_dir():
+        raise InputError(str(out), "can not be written: there is no such folder.")
+    for source in inputs:
+        path = Path(source)
+        try:
+            is_input = out.exists() and path.exists() and out.samefile(path)
+        except ValueError:  # a name with a zero character: reading it will tell
+            is_input = False
+        if is_input:
+            raise InputError(str(out), "is an input as well.", hint="Name another file to write.")
+
+
+# --------------------------------------------------------------------------------- output
+
+
+def warn(told: str) -> None:
+    """One line on standard error."""
+    print(f"iova: {printable(told)}", file=sys.stderr)
+
+
+def warn_of_malformed(source: str, count: int) -> None:
+    """Say that part of a trace was left out."""
+    if count:
+        warn(f"{source}: {count} malformed lines were left out; `iova info` shows them")
+
+
+def print_json(value: Any) -> None:
+    """A result for machines; numbers are finite."""
+    print(json.dumps(value, indent=2, default=str, allow_nan=False))

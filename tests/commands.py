@@ -1,0 +1,55 @@
+"""Running the command as a user does."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+from iova.cli import run
+
+COLUMNS = {"COLUMNS": "80"}
+
+
+def run_iova(
+    *arguments: object, cwd: Path | None = None, stdin: bytes = b""
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own; how it ended and what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "iova", *map(str, arguments)],
+        capture_output=True,
+        cwd=cwd,
+        input=stdin,
+        timeout=120,
+        env=os.environ | COLUMNS,
+    )
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+    )
+
+
+def run_here(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The same within this process: no second in which everything is loaded again."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, COLUMNS),
+        contextlib.chdir(cwd or "."),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        status = run([str(argument) for argument in arguments])
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
+def iova(*arguments: object, status: int = 0, cwd: Path | None = None) -> str:
+    """Run the command here; its output, after its exit status was what it should be.
+
+    Of a command that failed it is what it said on standard error.
+    """
+    done = run_here(*arguments, cwd=cwd)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout if status in (0, 1) else done.stderr
