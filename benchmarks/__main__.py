@@ -9,7 +9,18 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import cache, calibrate, live, live_holds, live_memory, live_python, replay, tree
+from benchmarks import (
+    cache,
+    calibrate,
+    findings,
+    live,
+    live_holds,
+    live_memory,
+    live_python,
+    model_threads,
+    replay,
+    tree,
+)
 from benchmarks.figures import Report, table
 from benchmarks.performance import DOCUMENT, write_section
 
@@ -24,10 +35,16 @@ BENCHMARKS: dict[str, tuple[Measure, Sequence[str]]] = {
     "live-python": (live_python.measure, live_python.PEERS),
     "live-memory": (live_memory.measure, live_memory.PEERS),
     "live-holds": (live_holds.measure, live_holds.PEERS),
+    "model-threads": (model_threads.measure, model_threads.PEERS),
 }
+#: Where the tables of a benchmark stand, if not in the page on performance.
+DOCUMENTS = {"model-threads": findings.DOCUMENT}
 SCAN = Path(__file__).parent / "scan.py"
 #: What has options of its own: the first word of the command line.
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"calibrate": calibrate.main}
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "calibrate": calibrate.main,
+    "findings": findings.main,
+}
 
 
 def main() -> None:
@@ -41,7 +58,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds (15)")
     parser.add_argument("--quick", action="store_true", help="small, to see that it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all values there")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(names)
     if unknown or arguments.rounds < 1:
@@ -55,7 +72,7 @@ def main() -> None:
         reports.append(measure(arguments.rounds, arguments.quick))
         print(table(reports[-1], peers), end="\n\n", flush=True)
         if arguments.write:
-            write_section(name, reports[-1], peers)
+            write_section(name, reports[-1], peers, DOCUMENTS.get(name, DOCUMENT))
     if arguments.json:
         arguments.json.write_text(json.dumps([r.as_dict() for r in reports], indent=1) + "\n")
 

@@ -28,6 +28,7 @@ SOURCES: Final = (
     "calibrate_tree.c",
     "calibrate_queue.c",
     "calibrate_lines.c",
+    "calibrate_turns.c",
     "red_black.c",
 )
 
@@ -37,9 +38,23 @@ WALKS: Final = ("step", "look-up")
 _LINE: Final = "line, half a round trip"
 _LINE_TAKEN: Final = "line of a magazine taken from"
 _LINE_FILLED: Final = "line of a magazine filled"
+_HANDED_OVER: Final = "lock handed over"
+_INDEX_TAKEN: Final = "index taken over"
+_RECORDS_TAKEN: Final = "red-black tree taken over"
+#: Parts between two CPUs; where these were apart for a while, they are told twice.
+_BETWEEN_CPUS: Final = (
+    _LINE,
+    _LINE_TAKEN,
+    _LINE_FILLED,
+    _HANDED_OVER,
+    _INDEX_TAKEN,
+    _RECORDS_TAKEN,
+)
+_APART: Final = ", apart"
+#: A line that takes so many times as long tells that the two CPUs were moved.
+_MOVED: Final = 1.6
 _LINE_FAR_FACTOR: Final = 2.75
 #: What can not be measured on one node.
-_GUESSES: Final = ("line_far", "line_ahead_far")
 _PS: Final = 1000
 
 
@@ -78,9 +93,29 @@ def measure_parts(
     return {name: tuple(found) for name, found in values.items()}
 
 
+def are_moved(before_ns: float, after_ns: float) -> bool:
+    """Whether CPUs between which a line takes so long were put elsewhere meanwhile.
+
+    A hypervisor does that: at times two virtual CPUs share a third-level cache, at times not.
+    """
+    return max(before_ns, after_ns) > _MOVED * min(before_ns, after_ns)
+
+
 def medians(parts: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Of the rounds, part by part."""
-    return {name: statistics.median(values) for name, values in parts.items()}
+    """Of the rounds, part by part.
+
+    Of parts between two CPUs, of the rounds in which these were close together; under names of
+    their own, of those in which they were apart, if there are any.
+    """
+    found = {name: statistics.median(values) for name, values in parts.items()}
+    lines = parts.get(_LINE, ())
+    apart = [are_moved(min(lines), ns) for ns in lines]
+    for name in (name for name in _BETWEEN_CPUS if lines and name in parts):
+        pairs = tuple(zip(parts[name], apart, strict=True))
+        found[name] = statistics.median(ns for ns, is_apart in pairs if not is_apart)
+        if any(apart):
+            found[name + _APART] = statistics.median(ns for ns, is_apart in pairs if is_apart)
+    return found
 
 
 def _report(parts: Mapping[str, tuple[float, ...]]) -> Report:
@@ -97,6 +132,7 @@ class _Found:
 
     value: float
     note: str
+    is_guess: bool = False
 
 
 def prices_of(parts: Mapping[str, float], otherwise: Prices | None = None) -> Prices:
@@ -119,7 +155,7 @@ def prices_of(parts: Mapping[str, float], otherwise: Prices | None = None) -> Pr
         **values,
         provenance="measured just now",
         notes={name: notes[name] for name in PRICE_NAMES},
-        guesses=tuple(name for name in PRICE_NAMES if name in missing or name in _GUESSES),
+        guesses=tuple(name for name in PRICE_NAMES if name in missing or found[name].is_guess),
     )
 
 
@@ -141,7 +177,7 @@ def _of_calls(parts: Mapping[str, float]) -> dict[str, _Found]:
             "what a call costs more that swaps the magazines, one in eight at random, so that "
             "the processor does not foresee it",
         ),
-        "lock": _Found(lock, "a spin lock nobody else wants; interrupts are not switched off"),
+        "lock": _Found(lock, _note_on_locks(parts)),
         "depot": _Found(
             exchange / 2,
             "what two calls cost more that pop and push a magazine, one in eight at random, "
@@ -151,7 +187,9 @@ def _of_calls(parts: Mapping[str, float]) -> dict[str, _Found]:
         "magazine_free": _Found(parts["magazine free"], "1 KiB back to the C library's heap"),
         "scan": _Found(parts["scan"], "a magazine none of whose 127 entries is acceptable, / 127"),
         "index_alloc": _Found(
-            parts["index alloc"], "range_tree of 16 384 live ranges of 1 to 32 pages, aged"
+            parts["index alloc"],
+            "range_tree of 16 384 live ranges of 1 to 32 pages, aged"
+            + _taken_over(parts, _INDEX_TAKEN),
         ),
         "index_free": _Found(parts["index free"], "the same tree; ranges picked at random"),
         "queue": _Found(queue, "mean of an entry's put, without the ring's lock, and its release"),
@@ -161,6 +199,23 @@ def _of_calls(parts: Mapping[str, float]) -> dict[str, _Found]:
             f"and a job that finds nothing to do ({parts['job']:.0f} ns)",
         ),
     }
+
+
+def _note_on_locks(parts: Mapping[str, float]) -> str:
+    told = "a spin lock nobody else wants; interrupts are not switched off"
+    if _HANDED_OVER not in parts:
+        return told
+    return (
+        f"{told}. One that the other CPU waits for is handed over in {parts[_HANDED_OVER]:.0f} ns"
+    )
+
+
+def _taken_over(parts: Mapping[str, float], name: str) -> str:
+    """What a CPU fetches of a tree that the other one changed last."""
+    if name not in parts or not parts.get(_LINE):
+        return ""
+    lines = parts[name] / parts[_LINE]
+    return f". A tree that another CPU changed last: {lines:.1f} lines more, beside the lock's"
 
 
 def _of_lines(parts: Mapping[str, float]) -> dict[str, _Found]:
@@ -174,15 +229,34 @@ def _of_lines(parts: Mapping[str, float]) -> dict[str, _Found]:
             "a magazine's lines one after the other, for who takes entries another CPU put in; "
             f"who fills a magazine another CPU had pays {parts[_LINE_FILLED]:.1f} ns each",
         ),
+        **(_of_lines_apart(parts) if _LINE + _APART in parts else _guessed_lines(line, ahead)),
+    }
+
+
+def _of_lines_apart(parts: Mapping[str, float]) -> dict[str, _Found]:
+    apart = (
+        "measured while the hypervisor had put CPUs 0 and 1 further apart, which need not be as "
+        "far as between sockets"
+    )
+    filled = parts[_LINE_FILLED + _APART]
+    return {
+        "line_far": _Found(parts[_LINE + _APART], apart),
         "line_ahead_far": _Found(
-            ahead * _LINE_FAR_FACTOR, "a guess: line_ahead times what line_far is of line"
+            parts[_LINE_TAKEN + _APART], f"{apart}; who fills a magazine paid {filled:.1f} ns"
         ),
-        "line_far": _Found(
-            line * _LINE_FAR_FACTOR,
-            f"a guess, as one node has no far lines: {_LINE_FAR_FACTOR} times line, the median "
-            "of what two-socket Xeons were found to take more between sockets than within one "
-            "(2.1 to 2.8 times; github.com/nviennot/core-to-core-latency)",
-        ),
+    }
+
+
+def _guessed_lines(line: float, ahead: float) -> dict[str, _Found]:
+    note = (
+        f"a guess, as one node has no far lines: {_LINE_FAR_FACTOR} times line, the median "
+        "of what two-socket Xeons were found to take more between sockets than within one "
+        "(2.1 to 2.8 times; github.com/nviennot/core-to-core-latency)"
+    )
+    ahead_note = "a guess: line_ahead times what line_far is of line"
+    return {
+        "line_far": _Found(line * _LINE_FAR_FACTOR, note, is_guess=True),
+        "line_ahead_far": _Found(ahead * _LINE_FAR_FACTOR, ahead_note, is_guess=True),
     }
 
 
@@ -241,7 +315,9 @@ def _ranges_kept(curves: Sequence[Curve]) -> int:
 def _of_tree(parts: Mapping[str, float]) -> dict[str, _Found]:
     records = {
         "tree_alloc": _Found(
-            parts["link"], "memory for a record, and linking it into a red-black tree of 4 096"
+            parts["link"],
+            "memory for a record, and linking it into a red-black tree of 4 096"
+            + _taken_over(parts, _RECORDS_TAKEN),
         ),
         "tree_free": _Found(parts["unlink"], "unlinking a record of the same tree and freeing it"),
     }

@@ -15,16 +15,23 @@ from benchmarks.figures import Report, Series, Verdict
 DOCUMENT = ROOT / "docs" / "performance.md"
 
 
-def write_section(name: str, report: Report, peers: Sequence[str]) -> None:
+def write_section(
+    name: str, report: Report, peers: Sequence[str], document: Path = DOCUMENT
+) -> None:
     """Put a report's tables in place of those of that name, if the document has such."""
-    text = DOCUMENT.read_text()
+    replace_section(document, name, section(report, peers))
+
+
+def replace_section(document: Path, name: str, section: str) -> None:
+    """Put a text between the two comments of that name, if the document has such."""
+    text = document.read_text()
     begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
     if begin not in text or end not in text:
-        print(f"{DOCUMENT.name} has no place for {name}: nothing was written\n")
+        print(f"{document.name} has no place for {name}: nothing was written\n")
         return
     head, rest = text.split(begin, 1)
     tail = rest.split(end, 1)[1]
-    _replace_file(DOCUMENT, f"{head}{begin}\n{section(report, peers)}\n{end}{tail}")
+    _replace_file(document, f"{head}{begin}\n{section.rstrip()}\n{end}{tail}")
 
 
 def section(report: Report, peers: Sequence[str]) -> str:

@@ -18,7 +18,8 @@
 #define LINUX_SINGLE_RING_DELAY_NS UINT64_C(1000000000)
 
 struct ring_entry {
-	uint64_t pfn, size, started;
+	uint64_t pfn, size, started; /* size as the one who frees it says */
+	uint64_t pages; /* that it was allocated with */
 	uint32_t slot; /* of the event table */
 };
 

@@ -102,7 +102,7 @@ enum replay_status machine_run(struct machine *m, uint64_t until, uint64_t opera
 		enough = UINT64_MAX;
 	m->events = events;
 	write_births(m);
-	*done = until <= m->now;
+	*done = until < m->now;
 	if (*done || !has_room(m))
 		return m->status;
 	while (m->status == REPLAY_OK && m->totals.operations < enough && has_room(m)) {
@@ -179,6 +179,12 @@ static bool times_are_valid(const struct machine_flow *flow)
 	return flow->off == 0 || flow->on > 0;
 }
 
+static bool faults_are_valid(const struct machine_flow *flow)
+{
+	return flow->wrong_every == 0 ||
+	       (flow->wrong_pages > 0 && flow->wrong_pages <= MACHINE_MAX_PAGES);
+}
+
 static bool flow_is_valid(const struct machine_config *config, const struct machine_flow *flow)
 {
 	return flow->domains > 0 && flow->domains <= config->domain_count &&
@@ -188,7 +194,7 @@ static bool flow_is_valid(const struct machine_config *config, const struct mach
 	       cpus_are_valid(config, flow->submit_cpus, flow->submit_cpu_count) &&
 	       cpus_are_valid(config, flow->complete_cpus, flow->queues) &&
 	       quantiles_are_valid(flow->think) && quantiles_are_valid(flow->latency) &&
-	       sizes_are_valid(flow) && times_are_valid(flow) &&
+	       sizes_are_valid(flow) && times_are_valid(flow) && faults_are_valid(flow) &&
 	       flow->limit_rule <= MACHINE_LIMIT_32_UNTIL_FAILURE;
 }
 

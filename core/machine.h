@@ -112,6 +112,10 @@ struct machine_flow {
 	uint64_t migrate;	/* a submitter moves to another of its CPUs after so long; 0: never */
 	uint64_t rebind;	/* driver unbound, domain renewed, bound again so often; 0: never */
 	uint64_t start;		/* begins then */
+	/* A faulty driver; 0: never. */
+	uint32_t leak_every;	/* every so many-th range is never freed */
+	uint32_t wrong_every;	/* every so many-th is freed as if it had wrong_pages */
+	uint64_t wrong_pages;
 };
 
 enum machine_queue_rule {
@@ -187,6 +191,7 @@ struct machine_totals {
 	uint64_t operations;	/* allocations and frees of ranges, failed allocations included */
 	uint64_t requests;	/* lanes' round trips that ended */
 	uint64_t failed;	/* requests whose allocation failed */
+	uint64_t leaked, wrong;	/* ranges never freed, freed as of another size */
 	uint64_t lines, lines_far; /* cache lines that changed CPU */
 	uint64_t cpu[MACHINE_SOURCES]; /* ps */
 	uint64_t busy;		/* ps of all CPUs, all work included */
@@ -213,8 +218,10 @@ struct machine_sample {
  * Columns of `room` rows, see iova.events; rows of domains' births first. A row is written
  * when its call has ended, so rows are to be sorted by seq, the order in which the core executed
  * them; in that order t never falls. Calls that have not ended are not there yet. pfn 0 of
- * an alloc: it failed. t, t_end in ns.
+ * an alloc: it failed. t, t_end in ns. Rows of a lazy domain's unmaps and of its timer stand
+ * where these begin, with MACHINE_NO_DOMAIN.
  */
+#define MACHINE_NO_DOMAIN UINT32_MAX
 struct machine_events {
 	size_t room, count;
 	uint64_t *seq;

@@ -315,7 +315,7 @@ void give_back(struct machine *m, struct sim_cpu *cpu)
 {
 	struct activity *act = &cpu->act;
 	struct replay_domain *ledger = act->domain->ledger;
-	uint64_t size = act->range.size, pages = rounded_size(ledger->core, size);
+	uint64_t size = act->range.size, pages = act->range.pages;
 	begin_call(m, cpu);
 	left_live(m->replay, ledger, pages);
 	m->replay->totals.frees++;
@@ -352,17 +352,33 @@ void count_free(struct machine *m, const struct sim_cpu *cpu)
 	m->free_times[bucket_of(took)]++;
 }
 
+struct ring_entry range_of_lane(const struct machine *m, const struct lane *lane)
+{
+	const struct sim_flow *flow = &m->flows[lane->flow];
+	const struct size_choice *size = &flow->sizes[lane->size];
+	return (struct ring_entry){
+		.pfn = lane->pfn,
+		.size = lane->mishap == WRONG_SIZE ? flow->config->wrong_pages : size->pages,
+		.pages = size->rounded,
+		.slot = lane->slot,
+	};
+}
+
+bool leak_goes_on(struct machine *m, struct sim_cpu *cpu)
+{
+	const struct lane *lane = &m->lanes[cpu->act.work];
+	cpu->act.t += m->flows[lane->flow].config->complete_work;
+	end_request(m, cpu->act.work, cpu->act.t);
+	return true;
+}
+
 bool free_goes_on(struct machine *m, struct sim_cpu *cpu)
 {
 	struct activity *act = &cpu->act;
 	const struct lane *lane = &m->lanes[act->work];
 	const struct sim_flow *flow = &m->flows[lane->flow];
 	if (act->phase == 0) {
-		act->range = (struct ring_entry){
-			.pfn = lane->pfn,
-			.size = flow->sizes[lane->size].pages,
-			.slot = lane->slot,
-		};
+		act->range = range_of_lane(m, lane);
 		give_back(m, cpu);
 		act->phase = 1;
 	}

@@ -11,9 +11,10 @@ static void begin_activity(struct machine *m, struct sim_cpu *cpu, uint32_t work
 	if (likely(work < m->lane_count)) {
 		const struct lane *lane = &m->lanes[work];
 		act->domain = &m->domains[lane->domain];
-		act->kind = !lane->completes		  ? ACT_ALLOC :
-			    act->domain->config->lazy ? ACT_QUEUE :
-							    ACT_FREE;
+		act->kind = !lane->completes		    ? ACT_ALLOC :
+			    lane->mishap == NEVER_FREED	    ? ACT_LEAK :
+			    act->domain->config->lazy	    ? ACT_QUEUE :
+							      ACT_FREE;
 	} else if (work < m->first_job) {
 		act->domain = &m->domains[work - m->first_timer];
 		act->kind = ACT_TIMER;
@@ -34,6 +35,8 @@ static inline bool goes_on(struct machine *m, struct sim_cpu *cpu)
 		return free_goes_on(m, cpu);
 	case ACT_QUEUE:
 		return queueing_goes_on(m, cpu);
+	case ACT_LEAK:
+		return leak_goes_on(m, cpu);
 	case ACT_TIMER:
 		return timer_goes_on(m, cpu);
 	case ACT_JOB:

@@ -88,10 +88,24 @@ void device_takes(struct machine *m, uint32_t lane, uint64_t t)
 	push(m, EVENT_DONE, lane, t + random_time(&flow->random, flow->config->latency));
 }
 
+static enum mishap next_mishap(struct sim_flow *flow)
+{
+	const struct machine_flow *config = flow->config;
+	uint64_t number = ++flow->completions;
+	if (config->leak_every && number % config->leak_every == 0)
+		return NEVER_FREED;
+	if (config->wrong_every && number % config->wrong_every == 0)
+		return WRONG_SIZE;
+	return NO_MISHAP;
+}
+
 void lane_is_done(struct machine *m, uint32_t number)
 {
 	struct lane *lane = &m->lanes[number];
-	const struct sim_flow *flow = flow_of(m, number);
+	struct sim_flow *flow = flow_of(m, number);
+	lane->mishap = (uint8_t)next_mishap(flow);
+	m->totals.leaked += lane->mishap == NEVER_FREED;
+	m->totals.wrong += lane->mishap == WRONG_SIZE;
 	lane->cpu = flow->complete_cpu[lane->cpu];
 	lane->completes = true;
 	cpu_gets(m, lane->cpu, number, true);

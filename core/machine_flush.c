@@ -115,15 +115,11 @@ static void start_timer(struct machine *m, struct sim_cpu *cpu)
 static void store(struct machine *m, struct sim_cpu *cpu, struct linux_ring *ring,
 		  struct sim_lock *lock)
 {
-	const struct lane *lane = &m->lanes[cpu->act.work];
 	struct sim_domain *d = cpu->act.domain;
+	struct ring_entry range = range_of_lane(m, &m->lanes[cpu->act.work]);
 	bool in_vain = ring_is_full(ring);
-	uint32_t lost = ring_store(ring, (struct ring_entry){
-		.pfn = lane->pfn,
-		.size = m->flows[lane->flow].sizes[lane->size].pages,
-		.started = d->started,
-		.slot = lane->slot,
-	});
+	range.started = d->started;
+	uint32_t lost = ring_store(ring, range);
 	cpu->act.t += m->config.prices.queue;
 	lock->owner = cpu_number(m, cpu);
 	m->totals.queued++;
@@ -153,7 +149,7 @@ static void look_at_ring(struct machine *m, struct sim_cpu *cpu, const struct si
 	raise_longest(&totals->held_longest, took);
 }
 
-enum { QUEUE_BEGIN, QUEUE_RELEASE, QUEUE_FLUSHED, QUEUE_RELEASE_AGAIN };
+enum { QUEUE_BEGIN, QUEUE_LOCK, QUEUE_RELEASE, QUEUE_FLUSHED, QUEUE_RELEASE_AGAIN };
 
 /* Nothing to release, room to store, and nobody at the ring. */
 static bool store_is_all(const struct sim_cpu *cpu, const struct linux_ring *ring,
@@ -173,6 +169,8 @@ bool queueing_goes_on(struct machine *m, struct sim_cpu *cpu)
 
 	switch (act->phase) {
 	case QUEUE_BEGIN:
+		if (m->events)
+			write_unmap(m, cpu, &m->lanes[act->work]);
 		if (likely(store_is_all(cpu, ring, lock))) {
 			look_at_ring(m, cpu, lock);
 			store(m, cpu, ring, lock);
@@ -181,6 +179,9 @@ bool queueing_goes_on(struct machine *m, struct sim_cpu *cpu)
 			return true;
 		}
 		act->ring_owner = lock->owner;
+		act->phase = QUEUE_LOCK;
+		/* fall through */
+	case QUEUE_LOCK:
 		if (!lock_and_keep(m, cpu, lock, 1))
 			return false;
 		act->t += m->config.prices.lock;
@@ -258,6 +259,8 @@ bool timer_goes_on(struct machine *m, struct sim_cpu *cpu)
 	struct sim_domain *d = act->domain;
 	if (act->phase == TIMER_BEGIN) {
 		d->timer_at = IOVA_NEVER;
+		if (m->events)
+			write_timer(m, cpu);
 		act->t += m->config.prices.job;
 		act->phase = TIMER_FLUSHED;
 		begin_flush(m, cpu);

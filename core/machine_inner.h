@@ -108,6 +108,13 @@ struct lane {
 	uint16_t cpu;
 	uint8_t flow, size;
 	bool completes; /* waits to complete; else to be submitted */
+	uint8_t mishap; /* enum mishap: what the driver does to its range */
+};
+
+enum mishap {
+	NO_MISHAP,
+	NEVER_FREED,
+	WRONG_SIZE,
 };
 
 struct submitter {
@@ -134,6 +141,7 @@ struct sim_flow {
 	struct size_choice sizes[MACHINE_MAX_SIZES];
 	uint64_t random;
 	uint64_t device_free_at;
+	uint64_t completions;
 	uint32_t used;	      /* requests the device has room for, that are taken */
 	uint32_t outstanding; /* lanes between the start of their submission and their end */
 	struct list waiting;  /* for room in the device */
@@ -148,6 +156,7 @@ enum activity_kind {
 	ACT_ALLOC,
 	ACT_FREE,  /* strict */
 	ACT_QUEUE, /* lazy: put into the flush queue */
+	ACT_LEAK,
 	ACT_TIMER,
 	ACT_JOB,
 	ACT_REBIND,
@@ -368,6 +377,8 @@ static inline bool others_are_first(const struct machine *m, const struct sim_cp
 /* Each goes on with an activity. True: it has ended, act.t is when; false: suspended. */
 bool alloc_goes_on(struct machine *m, struct sim_cpu *cpu);
 bool free_goes_on(struct machine *m, struct sim_cpu *cpu);
+/* A completion whose range the driver forgets. */
+bool leak_goes_on(struct machine *m, struct sim_cpu *cpu);
 bool job_goes_on(struct machine *m, struct sim_cpu *cpu);
 void job_is_due(struct machine *m, uint32_t number);
 
@@ -377,6 +388,8 @@ void give_back(struct machine *m, struct sim_cpu *cpu);
 void gave_back(struct machine *m, struct sim_cpu *cpu);
 /* After something happened on a core: jobs that were armed get their events. */
 void note_jobs(struct machine *m, struct sim_domain *d, uint32_t cpu);
+/* A lane's range, as it is freed. */
+struct ring_entry range_of_lane(const struct machine *m, const struct lane *lane);
 /* A free, or what stands for it, is over: the time it took. */
 void count_free(struct machine *m, const struct sim_cpu *cpu);
 
@@ -421,6 +434,9 @@ size_t rows_left(const struct machine *m);
 void wait_for_room(struct machine *m, const struct sim_cpu *cpu, size_t rows);
 /* The call of an activity that has ended: an allocation, or giving act.range back. */
 void write_call(struct machine *m, const struct sim_cpu *cpu, enum replay_op op);
+/* A range is unmapped that will be freed later; a flush queue's timer runs. */
+void write_unmap(struct machine *m, const struct sim_cpu *cpu, const struct lane *lane);
+void write_timer(struct machine *m, const struct sim_cpu *cpu);
 /* What becomes of a domain: its birth, with caches and reservations, or its end. */
 void write_birth(struct machine *m, const struct sim_domain *d, uint32_t cpu);
 void write_end(struct machine *m, const struct sim_domain *d, uint32_t cpu);

@@ -90,6 +90,34 @@ static void write_rare(struct machine *m, const struct sim_domain *d, uint32_t c
 	});
 }
 
+/* Seen beside the calls: of no domain that could be told. */
+static void write_seen(struct machine *m, const struct sim_cpu *cpu, enum replay_op op,
+		       struct iova_range range)
+{
+	write_row(m, &(struct row){
+		.seq = m->seq++,
+		.t = cpu->act.t,
+		.t_end = cpu->act.t,
+		.cpu = cpu_number(m, cpu),
+		.domain = MACHINE_NO_DOMAIN,
+		.slot = NO_SLOT,
+		.op = op,
+		.pfn = range.lo,
+		.last = range.hi,
+	});
+}
+
+void write_unmap(struct machine *m, const struct sim_cpu *cpu, const struct lane *lane)
+{
+	uint64_t pages = m->flows[lane->flow].sizes[lane->size].pages;
+	write_seen(m, cpu, OP_UNMAP, (struct iova_range){ lane->pfn, lane->pfn + pages - 1 });
+}
+
+void write_timer(struct machine *m, const struct sim_cpu *cpu)
+{
+	write_seen(m, cpu, OP_FLUSH_TIMER, (struct iova_range){ 0, 0 });
+}
+
 void write_birth(struct machine *m, const struct sim_domain *d, uint32_t cpu)
 {
 	const struct machine_domain *config = d->config;

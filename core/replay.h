@@ -30,6 +30,8 @@ enum replay_op {
 	OP_DESTROY = 8,
 	OP_FIRST_INSIDE = 16,
 	OP_RECLAIM = 20,
+	OP_UNMAP = 21,
+	OP_FLUSH_TIMER = 22,
 };
 
 /* Bits of the `flags` column. */

@@ -79,6 +79,19 @@ def machine(
     )
 
 
+def busy_machine(seed: int = 1, **options: Any) -> _core.Machine:
+    """Four CPUs allocate mixed sizes, one of them frees: depot, tree and locks are in use."""
+    one = flow(
+        range(4),
+        depth=64,
+        complete_cpus=[0],
+        think=uniform(0, 20 * US),
+        latency=uniform(5 * US, 400 * US),
+        sizes=[(1, 5), (3, 2), (8, 1), (64, 1)],
+    )
+    return machine(one, seed=seed, **({"sample_ns": 100_000, "sample_cpus": True} | options))
+
+
 def finish(one: _core.Machine, until: int, operations: int = 1_000_000) -> _core.Machine:
     """Run to the end."""
     while not one.run(until, operations):
@@ -97,3 +110,9 @@ def events_of(
     columns = {name: np.concatenate([p[name] for p in pieces]) for name in pieces[0]}
     order = np.argsort(columns["seq"], kind="stable")
     return {name: column[order] for name, column in columns.items()}
+
+
+def sum_of(one: _core.Machine, *names: str) -> int:
+    """Counters of all size classes and of the sizes beyond them, added up."""
+    every = [one.counters(k) for k in (*range(6), _core.BEYOND_CLASSES)]
+    return sum(counters[name] for counters in every for name in names)

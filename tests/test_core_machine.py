@@ -1,18 +1,13 @@
-"""The simulated machine through its binding: laws of a closed loop, determinism, misuse."""
+"""The simulated machine through its binding: determinism, laws of closed loops, what it tells."""
 
 from __future__ import annotations
 
-import resource
-import threading
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from iova import _core
-from iova.designs import Decision
 from iova.events import NO_SLOT, Op
 from machines import (
     MS,
@@ -20,27 +15,16 @@ from machines import (
     PRICES,
     SECOND,
     US,
+    busy_machine,
     constant,
     domain,
     events_of,
     finish,
     flow,
     machine,
+    sum_of,
     uniform,
 )
-
-
-def busy_machine(seed: int = 1, **options: Any) -> _core.Machine:
-    """Four CPUs allocate mixed sizes, one of them frees: depot, tree and locks are in use."""
-    one = flow(
-        range(4),
-        depth=64,
-        complete_cpus=[0],
-        think=uniform(0, 20 * US),
-        latency=uniform(5 * US, 400 * US),
-        sizes=[(1, 5), (3, 2), (8, 1), (64, 1)],
-    )
-    return machine(one, seed=seed, **({"sample_ns": 100_000, "sample_cpus": True} | options))
 
 
 def answers(one: _core.Machine) -> dict[str, Any]:
@@ -56,11 +40,6 @@ def answers(one: _core.Machine) -> dict[str, Any]:
         "classes": [one.counters(k) for k in range(6)],
         "beyond": one.counters(_core.BEYOND_CLASSES),
     }
-
-
-def sum_of(one: _core.Machine, *names: str) -> int:
-    every = [one.counters(k) for k in (*range(6), _core.BEYOND_CLASSES)]
-    return sum(counters[name] for counters in every for name in names)
 
 
 # -------------------------------------------------------------------------- determinism
@@ -282,6 +261,36 @@ def test_a_stalled_flush_loses_ranges_under_linux_rule_and_none_under_the_other(
     assert lost[1] == 0
 
 
+def test_a_faulty_driver_leaks_ranges_and_frees_others_as_of_another_size() -> None:
+    one = flow(range(2), think=constant(10 * US), sizes=[(4, 1)])
+    run = machine(one | {"leak_every": 10, "wrong_every": 7, "wrong_pages": 2})
+    columns = events_of(run, 20 * MS)
+    totals = run.totals()
+    sizes = columns["size"][columns["op"] == int(Op.FREE)]
+    assert totals["leaked"] == pytest.approx(totals["requests"] / 10, abs=1)
+    assert totals["wrong"] == (sizes == 2).sum() == pytest.approx(len(sizes) / 7, abs=1)
+    assert set(sizes.tolist()) == {2, 4}
+    replay = run.replay_totals()
+    assert replay["live_ranges"] - totals["leaked"] <= 2
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_unmaps_and_timers_of_a_lazy_domain_are_rows_beside_the_calls(lazy: bool) -> None:
+    one = flow([0], think=constant(50 * US), sizes=[(4, 1)])
+    run = machine(one, domains=[domain(lazy=lazy, flush=1 * US)])
+    columns = events_of(run, 35 * MS)
+    unmaps, timers = (columns["op"] == int(op) for op in (Op.UNMAP, Op.FLUSH_TIMER))
+    if not lazy:
+        assert not unmaps.any()
+        assert not timers.any()
+        return
+    allocs = columns["op"] == int(Op.ALLOC)
+    assert columns["pfn"][unmaps].tolist() == columns["pfn"][allocs][: unmaps.sum()].tolist()
+    assert (columns["last"][unmaps] - columns["pfn"][unmaps] == 3).all()
+    assert timers.sum() == run.totals()["timer_runs"] == 3
+    assert (columns["domain"][unmaps | timers] == 0xFFFF_FFFF).all()
+
+
 def test_a_driver_that_is_unbound_and_bound_gets_a_new_domain() -> None:
     one = flow(range(2), depth=4, think=constant(20 * US), rebind=5 * MS)
     run = machine(one)
@@ -291,259 +300,3 @@ def test_a_driver_that_is_unbound_and_bound_gets_a_new_domain() -> None:
     starts = columns["op"] == int(Op.CREATE)
     assert (ends.sum(), starts.sum()) == (4, 5)
     assert columns["domain"][starts].tolist() == [0, 1, 2, 3, 4]
-
-
-# ---------------------------------------------------------------------- policies in Python
-
-
-class Keeper:
-    """Gives everything back 1 ms after a push, and notes the times."""
-
-    arm_delay_ns = 1_000_000
-
-    def __init__(self, also: Callable[[], object] | None = None) -> None:
-        self.also = also
-        self.seen: list[int] = []
-
-    def look(self, view: _core.View) -> Decision:
-        self.seen.append(view.now_ns)
-        if self.also:
-            self.also()
-        return Decision(release=view.depot)
-
-
-def test_a_policy_in_python_decides() -> None:
-    policy = Keeper()
-    run = finish(busy_machine(design=policy), 30 * MS)
-    assert policy.seen == sorted(policy.seen)
-    assert len(policy.seen) > 3
-    assert sum_of(run, "reclaimed") > 0
-    assert run.totals()["job_runs"] == len(policy.seen)
-
-
-def test_what_a_policy_raises_is_raised_by_the_run() -> None:
-    def fail() -> None:
-        raise RuntimeError("a policy's own mistake")
-
-    with pytest.raises(RuntimeError, match="own mistake"):
-        finish(busy_machine(design=Keeper(fail)), 30 * MS)
-
-
-def test_a_policy_can_not_use_the_machine_it_runs_in() -> None:
-    made: list[_core.Machine] = []
-    calls = (
-        lambda one: one.run(SECOND, 1),
-        lambda one: one.run_events(SECOND, _core.MACHINE_MIN_ROOM),
-        lambda one: one.totals(),
-        lambda one: one.replay_totals(),
-        lambda one: one.counters(0),
-        lambda one: one.samples(),
-        lambda one: one.cpu_pages(),
-        lambda one: one.maps(),
-        lambda one: one.alloc_times(),
-        lambda one: one.free_times(),
-    )
-    refused = []
-
-    def use() -> None:
-        for call in calls:
-            try:
-                call(made[0])
-            except RuntimeError as error:
-                refused.append(str(error))
-
-    made.append(busy_machine(design=Keeper(use), map_bins=8, map_last=2**20))
-    finish(made[0], 10 * MS)
-    assert len(refused) >= len(calls)
-    assert len(refused) % len(calls) == 0
-    assert all("running" in text for text in refused)
-    assert made[0].totals()["now"] == 10 * MS
-
-
-def test_a_second_thread_is_refused_while_a_machine_runs() -> None:
-    looks, seen = threading.Event(), threading.Event()
-
-    def wait() -> None:
-        looks.set()
-        assert seen.wait(30)
-
-    run = busy_machine(design=Keeper(wait))
-    thread = threading.Thread(target=finish, args=(run, 10 * MS))
-    thread.start()
-    try:
-        assert looks.wait(30)
-        with pytest.raises(RuntimeError, match="running"):
-            run.totals()
-        with pytest.raises(RuntimeError, match="running"):
-            run.run(SECOND, 1)
-    finally:
-        seen.set()
-        thread.join()
-    assert run.totals()["now"] == 10 * MS
-
-
-def test_a_second_thread_is_refused_while_a_replay_runs() -> None:
-    made: list[_core.Replay] = []
-    refused = []
-
-    def use() -> None:
-        for call in (made[0].totals, made[0].samples, lambda: made[0].advance(0)):
-            try:
-                call()
-            except RuntimeError as error:
-                refused.append(str(error))
-
-    design = _core.Design(Keeper(use))
-    made.append(_core.Replay([design], [(4096, 1)], possible=1))
-    n = 127 * 3
-    zeros = {name: np.zeros(2 * n, dtype=kind) for name, kind in _core.EVENT_COLUMNS.items()}
-    made[0].feed(
-        zeros
-        | {
-            "op": np.repeat([int(Op.ALLOC), int(Op.FREE)], n),
-            "slot": np.tile(np.arange(n), 2),
-            "size": np.ones(2 * n),
-            "limit": np.full(2 * n, 0xFFFFF),
-        }
-    )
-    made[0].advance(10**9)
-    assert len(refused) == 3
-    made[0].totals()
-
-
-# ---------------------------------------------------------------- life times and mistakes
-
-
-def test_arrays_are_copied() -> None:
-    cpus, think = np.arange(4, dtype=np.uint16), constant(5 * US)
-    sizes = np.array([[1, 1]], dtype=np.uint64)
-    one = flow(cpus, think=think, sizes=sizes)
-    run = machine(one)
-    cpus[:], think[:], sizes[:] = 60_000, 0, 2**60
-    assert (
-        finish(run, 10 * MS).totals()
-        == finish(machine(flow(range(4), think=constant(5 * US))), 10 * MS).totals()
-    )
-
-
-def test_machines_that_are_not_used_any_more_give_their_memory_back() -> None:
-    def make(cpus: int) -> None:
-        domains = [domain(lazy=True, reserved=[(0xFEE00, 0xFEEFF)]) for _ in range(4)]
-        one = flow(range(cpus), depth=8, think=uniform(0, 10 * US), domains=4)
-        run = machine(one, cpus=cpus, domains=domains, sample_ns=100_000)
-        events_of(run, 1 * MS)
-        run.samples()
-
-    def resident_pages() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1])
-
-    for _ in range(5):
-        make(64)
-    before = resident_pages()
-    for _ in range(60):
-        make(64)
-    # Each has 4 domains of 64 CPUs with 12 magazines a CPU: 3 MiB at least.
-    assert (resident_pages() - before) * resource.getpagesize() < 20 << 20
-
-
-def test_a_machine_in_a_cycle_with_its_policy_can_be_collected() -> None:
-    class Cyclic(Keeper):
-        machine: _core.Machine
-
-    for _ in range(20):
-        policy = Cyclic()
-        policy.machine = busy_machine(design=policy)
-        finish(policy.machine, 2 * MS)
-
-
-def test_a_timeline_of_no_kind_is_of_no_use() -> None:
-    with pytest.raises(TypeError, match="Machine"):
-        _core.Timeline().counters(0)
-
-
-def bad_flow(**values: Any) -> Callable[[], object]:
-    return lambda: machine(flow(range(4)) | values)
-
-
-def bad_domain(**values: Any) -> Callable[[], object]:
-    return lambda: machine(flow(range(4)), domains=[domain(**values)])
-
-
-def bad_machine(**values: Any) -> Callable[[], object]:
-    return lambda: machine(flow(range(4)), **values)
-
-
-@pytest.mark.parametrize(
-    ("make", "problem"),
-    [
-        (bad_flow(depht=3), "flow 0 has no depht; it has: complete_cpus"),
-        (bad_domain(grain=1), "domain 0 has no grain"),
-        (bad_machine(prices={"allok_hit": 1}), "the price table has no allok_hit"),
-        (bad_flow(submit_cpus=[]), "submit_cpus: at least one"),
-        (bad_flow(complete_cpus=None), "complete_cpus: at least one"),
-        (bad_flow(sizes=[]), "sizes: at least one"),
-        (bad_flow(sizes=[1, 1]), "shape"),
-        (bad_flow(sizes=[(1, 1, 1)]), "shape"),
-        (bad_flow(sizes=[(1, 2**32)]), "weight"),
-        (bad_flow(submit_cpus=[0.5]), "whole numbers"),
-        (bad_flow(submit_cpus=[-1]), "not within 0..65535"),
-        (bad_flow(submit_cpus=[65536]), "not within 0..65535"),
-        (bad_flow(think=[1, 2, 3]), "1025 quantiles are wanted, not 3"),
-        (bad_flow(latency=np.arange(1025)[::-1]), "do not fall"),
-        (bad_domain(reserved=[(1, 2, 3)]), "shape"),
-        (lambda: machine(), "at least one flow"),
-        (lambda: _core.Machine([], domains=[], flows=[flow([0])], prices={}, cpus_possible=1,
-                               cpus_online=1, cpus_per_node=1), "one design a domain"),
-        (bad_flow(submit_cpus=[4]), "out of range"),
-        (bad_flow(complete_cpus=[4]), "out of range"),
-        (bad_flow(domain=1), "out of range"),
-        (bad_flow(domains=2), "out of range"),
-        (bad_flow(domains=0), "out of range"),
-        (bad_flow(submitters=0), "out of range"),
-        (bad_flow(depth=0), "out of range"),
-        (bad_flow(submitters=2**22, depth=2), "out of range"),
-        (bad_flow(submitters=2**31, depth=2), "out of range"),
-        (bad_flow(sizes=[(0, 1)]), "out of range"),
-        (bad_flow(sizes=[(1, 0)]), "out of range"),
-        (bad_flow(sizes=[(1, 1)] * 65), "out of range"),
-        (bad_flow(limit_rule=3), "out of range"),
-        (bad_domain(granule=3), "out of range"),
-        (bad_domain(queue_rule=2), "out of range"),
-        (bad_machine(cpus_online=5), "out of range"),
-        (bad_machine(cpus_online=0), "out of range"),
-        (bad_machine(cpus_per_node=0), "out of range"),
-        (bad_machine(classes=11), "out of range"),
-        (bad_machine(cpus_possible=4097), "out of range"),
-        (bad_machine(sample_ns=-1), "out of range"),
-    ],
-)  # fmt: skip
-def test_a_machine_that_can_not_be_is_refused(make: Callable[[], object], problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
-        make()
-
-
-def test_numbers_that_do_not_fit_are_refused() -> None:
-    for make in (bad_flow(depth=2**32), bad_flow(think=[2**64] * 1025), bad_domain(flush=-1)):
-        with pytest.raises((OverflowError, ValueError)):
-            make()
-
-
-def test_too_many_samples_end_the_run() -> None:
-    run = machine(flow(range(4), think=constant(US)), sample_ns=1000, max_samples=10)
-    with pytest.raises(ValueError, match="too many samples"):
-        finish(run, 10 * MS)
-
-
-def test_room_for_a_handful_of_events_is_no_room() -> None:
-    with pytest.raises(ValueError, match="is wanted at least"):
-        busy_machine().run_events(SECOND, _core.MACHINE_MIN_ROOM - 1)
-
-
-def test_events_are_given_in_every_run_or_in_none() -> None:
-    one, other = busy_machine(), busy_machine()
-    one.run(MS, 10)
-    other.run_events(MS, _core.MACHINE_MIN_ROOM)
-    with pytest.raises(ValueError, match="in every run or in none"):
-        one.run_events(SECOND, _core.MACHINE_MIN_ROOM)
-    with pytest.raises(ValueError, match="in every run or in none"):
-        other.run(SECOND, 10)

@@ -68,6 +68,9 @@ def random_flow(r: random.Random, cpus: int, domains: int) -> dict[str, Any]:
         off=r.choice([0, 2 * MS]),
         migrate=r.choice([0, 0, 100 * US]),
         start=r.choice([0, 0, 2 * MS]),
+        leak_every=r.choice([0, 0, 0, 50]),
+        wrong_every=r.choice([0, 0, 0, 20]),
+        wrong_pages=r.choice([1, 4, 40]),
     )
 
 
@@ -113,7 +116,7 @@ def check_totals(run: _core.Machine, options: dict[str, Any]) -> None:
     if any("rebind" in one for one in options["flows"]):
         return
     lanes = sum(one["submitters"] * one["depth"] for one in options["flows"])
-    held_back = totals["queued"] + totals["lost"]
+    held_back = totals["queued"] + totals["lost"] + totals["leaked"]
     assert replay["live_ranges"] == replay["allocations"] - replay["failed"] - replay["frees"]
     assert held_back <= replay["live_ranges"] <= held_back + lanes + options["cpus"]
 
@@ -165,7 +168,7 @@ def replayed(columns: Columns, options: dict[str, Any]) -> npt.NDArray[np.uint64
 
 def all_ended(columns: Columns, later: Columns) -> Columns:
     """The events up to the first call that a longer run shows to have been under way at the end."""
-    begun = later["t"] < UNTIL // NS
+    begun = later["t"] <= UNTIL // NS
     missing = np.setdiff1d(later["seq"][begun], columns["seq"])
     kept = columns["seq"] < (missing.min() if len(missing) else np.iinfo(np.uint64).max)
     return {name: column[kept] for name, column in columns.items()}

@@ -15,8 +15,9 @@ import pytest
 from mutants import DISCUSSED, Mutant
 from mutants import MUTANTS as CORE_MUTANTS
 from mutants_live import LIVE_MUTANTS
+from mutants_machine import MACHINE_MUTANTS
 
-MUTANTS = (*CORE_MUTANTS, *LIVE_MUTANTS)
+MUTANTS = (*CORE_MUTANTS, *LIVE_MUTANTS, *MACHINE_MUTANTS)
 PROJECT = Path(__file__).resolve().parent.parent
 COMPILER = "cc"
 FLAGS = ("-std=c17", "-O1", "-w")
@@ -27,7 +28,7 @@ RUN_LIMIT_S = 20.0
 NOT_HERE = 77
 #: Said by one that could test a part only.
 NOT_TO_BE_HAD = "are not to be had here"
-HELPERS = ("linear_tree.c", "replay_table.c", "support.c")
+HELPERS = ("linear_tree.c", "machine_support.c", "replay_table.c", "support.c")
 PROGRAMS = sorted(path.stem for path in (PROJECT / "tests/core").glob("test_*.c"))
 
 

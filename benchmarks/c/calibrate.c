@@ -73,6 +73,7 @@ int main(int count, char **arguments)
 	choose(parts_of_trees(), count - 3, arguments + 3);
 	choose(parts_of_queues(), count - 3, arguments + 3);
 	choose(parts_of_lines(), count - 3, arguments + 3);
+	choose(parts_of_turns(), count - 3, arguments + 3);
 	must(chosen_count > 0, "there is no such part");
 	for (size_t i = 0; i < chosen_count; i++)
 		if (chosen[i].prepare)

@@ -29,6 +29,7 @@ struct parts parts_of_trees(void);
 struct parts parts_of_queues(void);
 /* None on a machine of one CPU. */
 struct parts parts_of_lines(void);
+struct parts parts_of_turns(void);
 
 /* ns that reading the clock twice adds to what is between. */
 double clock_alone(void);

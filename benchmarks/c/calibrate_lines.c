@@ -5,6 +5,7 @@
  * A round trip: each waits for the other's number and writes the next. A magazine: one thread
  * fills it, the other takes its entries, as a CPU does that popped from the depot what another
  * one pushed; what this costs more than with a magazine of its own is the price of its lines.
+ * A lock that both want: what a critical section takes longer than if one has it to itself.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -181,12 +182,79 @@ static double measure_magazines(size_t which, size_t operations)
 	return (handed.ns[which] - alone.ns[which]) / lines;
 }
 
+/* ------------------------------------------------------------------ a lock both want */
+
+#define OPERATIONS_PER_SECTION 8u
+/* Dependent multiplications inside the lock: some 100 ns. */
+#define WORK 100
+
+/* First come, first served. */
+struct ticket_lock {
+	_Alignas(64) uint32_t next;
+	uint32_t serving;
+};
+
+static struct ticket_lock wanted;
+
+static uint64_t work_inside(uint64_t value)
+{
+	for (int i = 0; i < WORK; i++) {
+		value = value * UINT64_C(6364136223846793005) + 1;
+		OPAQUE(value);
+	}
+	return value;
+}
+
+static void hold_again_and_again(size_t times)
+{
+	uint64_t value = 1;
+	for (size_t i = 0; i < times; i++) {
+		uint32_t ticket = __atomic_fetch_add(&wanted.next, 1u, __ATOMIC_ACQUIRE);
+		while (__atomic_load_n(&wanted.serving, __ATOMIC_ACQUIRE) != ticket)
+			;
+		value = work_inside(value);
+		__atomic_store_n(&wanted.serving, ticket + 1, __ATOMIC_RELEASE);
+	}
+	OPAQUE(value);
+}
+
+static void *hold_first(void *argument)
+{
+	struct meeting *meeting = argument;
+	wait_for(&meeting->turn, 1);
+	double began = now_ns();
+	hold_again_and_again(meeting->times);
+	meeting->ns[0] = now_ns() - began;
+	return NULL;
+}
+
+static void *hold_second(void *argument)
+{
+	struct meeting *meeting = argument;
+	pass_on(&meeting->turn, 1);
+	if (!meeting->alone)
+		hold_again_and_again(meeting->times);
+	return NULL;
+}
+
+/* From letting go until the one that waits has it. Both sides' sections are in the first's time. */
+static double measure_handing_over(size_t number, size_t operations)
+{
+	(void)number;
+	size_t times = operations / OPERATIONS_PER_SECTION + 1;
+	struct meeting alone = { .times = times, .alone = true }, both = { .times = times };
+	meet(&alone, hold_first, hold_second);
+	meet(&both, hold_first, hold_second);
+	return (both.ns[0] / 2 - alone.ns[0]) / (double)times;
+}
+
 struct parts parts_of_lines(void)
 {
 	static const struct part parts[] = {
 		{ "line, half a round trip", NULL, measure_round_trips, 0 },
 		{ "line of a magazine taken from", NULL, measure_magazines, TAKING },
 		{ "line of a magazine filled", NULL, measure_magazines, FILLING },
+		{ "lock handed over", NULL, measure_handing_over, 0 },
 	};
 	bool alone = sysconf(_SC_NPROCESSORS_ONLN) < 2;
 	return (struct parts){ parts, alone ? 0 : COUNT_OF_ARRAY(parts) };

@@ -341,8 +341,8 @@ class Machine(Timeline):
         Whether ``until`` was reached. What a policy in Python raised is raised here.
 
         Raises:
-            ValueError: more samples than ``max_samples`` would be taken, or ``run_events`` was
-                called before.
+            ValueError: ``until`` is not below 2**62, more samples than ``max_samples`` would be
+                taken, or ``run_events`` was called before.
             MemoryError: memory ran out.
         """
     def run_events(self, until: int, rows: int) -> tuple[dict[str, npt.NDArray[Any]], bool]:
@@ -353,7 +353,8 @@ class Machine(Timeline):
         together are in the order in which the core executed them.
 
         Raises:
-            ValueError: ``rows`` is below ``MACHINE_MIN_ROOM``, or ``run`` was called before.
+            ValueError: as ``run``; or ``rows`` is below ``MACHINE_MIN_ROOM``, or ``run`` was
+                called before.
             MemoryError: memory ran out.
         """
     def totals(self) -> dict[str, Any]:

@@ -234,6 +234,8 @@ cdef class Machine(Timeline):
         cdef c.cbool done = False
         cdef c.replay_status status
         self.check_idle()
+        if until >= c.MACHINE_END:
+            raise ValueError(f"until={until} ps is not below {c.MACHINE_END}")
         if self.has_run and self.gives_events != (events != NULL):
             raise ValueError("a machine gives its events in every run or in none")
         self.has_run = True

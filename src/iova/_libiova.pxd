@@ -469,6 +469,7 @@ cdef extern from "machine.h" nogil:
     const uint32_t MACHINE_QUANTILES
     const uint32_t MACHINE_BUCKETS
     const uint32_t MACHINE_MIN_ROOM
+    const uint64_t MACHINE_END
 
     ctypedef enum machine_limit "enum machine_limit":
         pass

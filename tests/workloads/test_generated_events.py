@@ -146,6 +146,27 @@ def test_a_second_try_follows_the_first_which_failed() -> None:
     assert allocs["slot"].max() < NO_SLOT  # type: ignore[operator]
 
 
+def test_what_is_seen_beside_the_calls_names_no_domain() -> None:
+    lazy = DomainGroup("disk", mode="lazy")
+    trace = trace_of(workload(0.045, lazy, complete_cpus="all", depth=4))
+    for op, given in ((Op.UNMAP, {"pfn", "last"}), (Op.FLUSH_TIMER, set())):
+        frame = rows(trace, op)
+        assert frame.height > 3, op
+        present = {name for name in SCHEMA if frame[name].null_count() < frame.height}
+        assert present == {"t", "cpu", "op", "flags"} | given, op
+    alone = prepare(trace)
+    assert alone.rows == trace.events.filter(pl.col("op") < int(Op.UNMAP)).height
+
+
+def test_a_faulty_driver_s_frees_have_the_wrong_size() -> None:
+    wrong = workload(sizes=(Size(4),), wrong_size_every=5, wrong_size_pages=2, leak_every=9)
+    trace = trace_of(wrong)
+    sizes = rows(trace, Op.FREE)["size"]
+    assert sizes.unique().sort().to_list() == [2, 4]
+    assert (sizes == 2).mean() == pytest.approx(1 / 5, rel=0.05)
+    assert replay(prepare(trace), parse_design("linux-6.12")).totals["skipped_frees"] == 0
+
+
 def test_frees_of_a_lazy_domain_come_in_bursts_every_10_ms_where_the_timer_fired() -> None:
     # Slow enough for rings that do not fill up in between.
     lazy = DomainGroup("disk", mode="lazy")

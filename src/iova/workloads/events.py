@@ -21,8 +21,8 @@ MACHINE_SOURCE: Final = "machine"
 #: What a workload runs under unless told otherwise.
 DEFAULT_DESIGN: Final = "linux-6.12"
 
-#: Rows in all, unless told otherwise: about 1 GB while a trace is made.
-MAX_ROWS: Final = 10_000_000
+#: Rows in all, unless told otherwise: about 2 GB while a trace is made.
+MAX_ROWS: Final = 25_000_000
 
 #: Rows taken from the machine at a time; between two pieces Ctrl-C is seen.
 _PIECE_ROWS: Final = 1 << 19
