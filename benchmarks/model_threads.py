@@ -265,4 +265,4 @@ def _verdicts(series: tuple[Series, ...]) -> tuple[Verdict, ...]:
 
 def _notes(rounds: int, kept: list[Round]) -> Iterator[str]:
     if rounds > len(kept):
-        yield f"{rounds - len(kept)} rounds in which the hypervisor moved the CPUs"
+        yield f"rounds in which the hypervisor moved the CPUs ({rounds - len(kept)})"

@@ -1,0 +1,45 @@
+"""The findings' page is what its command writes, and the command works."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def findings(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT))
+    return importlib.import_module("benchmarks.findings")
+
+
+def test_the_page_has_a_filled_place_for_every_case(findings: ModuleType) -> None:
+    text = findings.DOCUMENT.read_text()
+    for name in (*findings.CASES, "model-threads"):
+        section = text.split(f"<!-- begin: {name} -->")[1].split(f"<!-- end: {name} -->")[0]
+        assert "|---|---:|" in section, name
+
+
+def test_159_idle_domains_cost_what_was_reported(findings: ModuleType) -> None:
+    told = findings.idle_domains(True)
+    assert "244,224 under `linux-6.12`, -0.08 %" in told
+    assert "| `linux-7.3` | 128 |" in told
+
+
+@pytest.mark.usefixtures("findings")
+def test_surplus_magazines_go_one_a_class_in_100_ms() -> None:
+    drain = sys.modules["benchmarks.findings_drain"]
+    assert drain.seconds_to_drain(100, 1) == pytest.approx(10, abs=0.3)
+    assert drain.seconds_to_drain(600, 6) == pytest.approx(10, abs=0.3)
+
+
+def test_rings_are_lost_whole_and_only_by_linux_s_rule(findings: ModuleType) -> None:
+    rows = [line for line in findings.lost_rings(True).splitlines() if line.startswith("| ")]
+    by_linux, by_covered = (row.split("|") for row in rows[1:])
+    assert int(by_linux[2].replace(",", "")) == 256 * int(by_linux[3]) > 0
+    assert by_covered[2].strip() == "0"
