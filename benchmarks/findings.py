@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from benchmarks import findings_drain
+from benchmarks import findings_drain, findings_sizes
 from benchmarks.build import ROOT
 from benchmarks.findings_cases import Run, Seen, see_all
 from benchmarks.performance import replace_section
@@ -236,6 +236,30 @@ def _aged(name: str, one: Seen) -> tuple[str, ...]:
     )
 
 
+def rare_sizes(quick: bool) -> str:
+    """The same with larger requests rare: what is cached grows while throughput falls."""
+    seconds, parts = (0.6, 2) if quick else (12.0, 6)
+    grown = {d: list(findings_sizes.grow(d, seconds, parts)) for d in (FIXED, "unbounded")}
+    rows = [
+        (f"{fixed.until_s:g} s", f"{fixed.cached_ranges:,}", _k(fixed.requests_per_s),
+         f"{fixed.cached_percent:.2f}", f"{free.cached_ranges:,}", _k(free.requests_per_s),
+         f"{free.cached_percent:.2f}")
+        for fixed, free in zip(*grown.values(), strict=True)
+    ]  # fmt: skip
+    first, last = grown[FIXED][0], grown[FIXED][-1]
+    told = (
+        f"Published: cached ranges 44 K to 87 K (2.0 x) in 16 hours. Simulated with 1 request of "
+        f"each larger size among {findings_sizes.RARITY:,} of 4 KiB, fixed depot: "
+        f"{first.cached_ranges:,} to {last.cached_ranges:,} "
+        f"({last.cached_ranges / first.cached_ranges:.1f} x), and "
+        f"{100 * last.requests_per_s / first.requests_per_s:.0f} % of the throughput are left, at "
+        f"{last.cached_percent:.1f} % hits."
+    )
+    cells = ("cached ranges", "requests/s", "hits, %")
+    head = ("ageing", *(f"`{design}`: {cell}" for design in grown for cell in cells))
+    return told + "\n\n" + table(head, rows)
+
+
 # -------------------------------------------------------------------------------- memory
 
 
@@ -306,24 +330,45 @@ def waste(quick: bool) -> str:
 # ------------------------------------------------------------------------------- sizes
 
 
+_SMALL: Final = "{pages=1, weight=70}, {pages=4, weight=10}, {pages=8, weight=10}"
+_MIXED: Final = f"sizes=[{_SMALL}, {{pages=32, weight=10}}, {{pages=256, weight=17}}]"
+_CLAMPED: Final = f"sizes=[{_SMALL}, {{pages=32, weight=27}}]"
+_BUSY: Final = ("think_us=0", "depth=32")
+_ONCE: Final = "limit_rule=32-until-failure"
+#: Seconds and settings.
+_TOO_LARGE: Final[Mapping[str, tuple[float, *tuple[str, ...]]]] = {
+    "all of 1 MiB": (0.5, "sizes=256"),
+    "... clamped to 128 KiB": (0.5, "sizes=32"),
+    "1 in 7 of 1 MiB, 32 requests a CPU": (2.0, _MIXED, *_BUSY),
+    "... clamped": (2.0, _CLAMPED, *_BUSY),
+    "1 in 7, 32 a CPU, 32 bits until a failure": (2.0, _MIXED, *_BUSY, _ONCE),
+    "... clamped, 32 bits until a failure": (2.0, _CLAMPED, *_BUSY, _ONCE),
+}
+
+
 def too_large(quick: bool) -> str:
     """May 2023: NVMe on 448 CPUs with transfers too large to cache."""
-    sizes = {"1 MiB": "sizes=256", "128 KiB (clamped)": "sizes=32"}
-    base = ("cpus=448", "cpus_per_node=56", "limit_rule=32-always", _shorter(quick, 0.5))
-    runs = {name: Run("nvme-384", FIXED, (*base, size)) for name, size in sizes.items()}
+    base = ("cpus=448", "cpus_per_node=56", "limit_rule=32-always")
+    runs = {
+        name: Run("nvme-384", FIXED, (*base, _shorter(quick, seconds), *settings))
+        for name, (seconds, *settings) in _TOO_LARGE.items()
+    }
     seen = see_all(list(runs.values()))
     rows = [
         (name, _k(seen[run].requests_per_s), f"{seen[run].wait_percent:.1f} %",
          f"{seen[run].longest_wait_ms:.1f} ms", f"{seen[run].longest_timer_ms:.2f} ms")
         for name, run in runs.items()
     ]  # fmt: skip
-    large, clamped = (seen[run] for run in runs.values())
+    large, clamped, *_, loaded, cured = (seen[run] for run in runs.values())
     told = (
         "Published: a lock wait of 85.6 ms and a timer run of 31 s; clamping transfers to 128 "
         "KiB cured it. "
         f"Simulated: a wait of {large.longest_wait_ms:.1f} ms and a timer run of "
         f"{large.longest_timer_ms:.1f} ms, clamped {clamped.longest_wait_ms:.1f} ms and "
-        f"{clamped.longest_timer_ms:.2f} ms."
+        f"{clamped.longest_timer_ms:.2f} ms; with more in flight and one request in seven of "
+        f"1 MiB a wait of {loaded.longest_wait_ms:.0f} ms and a timer run of "
+        f"{loaded.longest_timer_ms:.0f} ms, clamped {cured.longest_wait_ms:.0f} ms and "
+        f"{cured.longest_timer_ms:.0f} ms, if 32 bits are given up after a failure."
     )
     head = ("448 CPUs, NVMe", "requests/s", "CPUs wait", "longest wait, tree", "longest timer run")
     return told + "\n\n" + table(head, rows)
@@ -360,6 +405,7 @@ CASES: Final[Mapping[str, Callable[[bool], str]]] = {
     "few-cpus-free": few_cpus_free,
     "how-much-moves": how_much_moves,
     "ageing": ageing,
+    "rare-sizes": rare_sizes,
     "idle-domains": idle_domains,
     "drain": drain,
     "waste": waste,
