@@ -48,7 +48,7 @@ class Tree:
         core = [
             path
             for path in sorted((self.root / "core").rglob("*.c"))
-            if path.name != "platform.c" and not path.name.startswith("replay")
+            if path.name != "platform.c" and not path.name.startswith(("machine", "replay"))
         ]
         return [*core, *sorted((self.root / "tests/explorer").glob("*.c"))]
 

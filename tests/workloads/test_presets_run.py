@@ -9,7 +9,7 @@ from iova.workloads import load_workload, presets
 
 #: Simulated seconds that are enough; one second or the preset's own, whichever is shorter, else.
 SHORT = {
-    "ageing": 1300.0,
+    "ageing": 0.418,
     "nvme-384": 0.1,
     "sas-256": 0.1,
     "scsi-256": 0.3,
