@@ -244,7 +244,7 @@ const struct one_row *nth_row(enum replay_op op, size_t n)
 	for (size_t i = 0; i < row_count; i++)
 		if (rows[i].op == op && n-- == 0)
 			return &rows[i];
-	CHECK(!"there is such a row");
+	check_true(false, "there is such a row", __FILE__, __LINE__);
 	return NULL;
 }
 
