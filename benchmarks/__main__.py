@@ -19,6 +19,7 @@ from benchmarks import (
     live_python,
     model_threads,
     replay,
+    stream,
     tree,
 )
 from benchmarks.figures import Report, table
@@ -44,6 +45,7 @@ SCAN = Path(__file__).parent / "scan.py"
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "calibrate": calibrate.main,
     "findings": findings.main,
+    "stream": stream.main,
 }
 
 

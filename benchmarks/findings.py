@@ -1,8 +1,9 @@
-"""``python -m benchmarks findings``: published cases on the simulated machine.
+"""``python -m benchmarks findings``: ``docs/findings/``, regenerated.
 
-Runs every case and prints its section; ``--write`` puts the sections into
-``docs/findings/model.md``, each between two comments that name it. Everything in a section comes
-from the runs, which are the same on every host: prices are the package's own, seeds are fixed.
+Named are pages, each a file of its own with a picture (``findings_pages.py``), and published cases,
+each a section of ``model.md`` between two comments: ``model/CASE``, or ``model`` for all of them.
+They are run and printed, and with ``--write`` written. Everything in them comes from the runs,
+which are the same on every host: prices are the package's own, seeds are fixed.
 """
 
 from __future__ import annotations
@@ -15,38 +16,44 @@ from typing import Final
 from benchmarks import findings_drain, findings_sizes
 from benchmarks.build import ROOT
 from benchmarks.findings_cases import Run, Seen, see_all
+from benchmarks.findings_frame import table
+from benchmarks.findings_pages import MODULES, make_pages
 from benchmarks.performance import replace_section
 
 DOCUMENT: Final = ROOT / "docs" / "findings" / "model.md"
+_MODEL: Final = "model"
 
 FIXED: Final = "linux-6.1"
 DESIGNS: Final = (FIXED, "unbounded", "linux-6.12")
 SEEDS: Final = (1, 2, 3)
 
-Seer = Callable[[Sequence[Run]], dict[Run, Seen]]
-
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the cases that were named, or all."""
+    """Run the cases and pages that were named, or all."""
+    known = [_MODEL, *(f"{_MODEL}/{case}" for case in CASES), *MODULES]
     parser = argparse.ArgumentParser(prog="python -m benchmarks findings", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="CASE", help=", ".join(CASES) + "; all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known) + "; all")
     parser.add_argument("--quick", action="store_true", help="short runs, to see that it works")
-    parser.add_argument("--write", action="store_true", help=f"put them into {DOCUMENT.name}")
+    parser.add_argument("--write", action="store_true", help="write them into docs/findings/")
     options = parser.parse_args(arguments)
-    unknown = set(options.names) - set(CASES)
-    if unknown or (options.quick and options.write):
-        parser.error(f"no such case: {', '.join(unknown)}" if unknown else "--quick is not written")
-    for name in options.names or CASES:
-        section = CASES[name](options.quick)
+    unknown = set(options.names) - set(known)
+    if unknown:
+        parser.error(f"no such page or case: {', '.join(unknown)}; there are: {', '.join(known)}")
+    if options.quick and options.write:
+        parser.error("--quick is not written")
+    wanted = options.names or [_MODEL, *MODULES]
+    _make_sections([case for case in CASES if {_MODEL, f"{_MODEL}/{case}"} & set(wanted)], options)
+    pages = [name for name in MODULES if name in wanted]
+    if pages:
+        make_pages(pages, options.quick, options.write)
+
+
+def _make_sections(cases: Sequence[str], options: argparse.Namespace) -> None:
+    for case in cases:
+        section = CASES[case](options.quick)
         print(section, end="\n\n", flush=True)
         if options.write:
-            replace_section(DOCUMENT, name, section)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first are numbers."""
-    lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+            replace_section(DOCUMENT, case, section)
 
 
 def _shorter(quick: bool, duration_s: float) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Final
 
 from iova.designs import parse_design
@@ -56,7 +57,8 @@ class Seen:
 def see_all(runs: Sequence[Run]) -> dict[Run, Seen]:
     """Every run once, on two processes."""
     wanted = list(dict.fromkeys(runs))
-    with ProcessPoolExecutor(2) as pool:
+    # A fork of a process in which Polars has threads may wait for them for ever.
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         return dict(zip(wanted, pool.map(see, wanted), strict=True))
 
 

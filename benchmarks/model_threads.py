@@ -214,7 +214,7 @@ def _hand_over(ring_ns: float) -> tuple[Flow, ...]:
 def _ns_an_operation(flows: tuple[Flow, ...], prices: Prices, operations: int) -> float:
     """Over all CPUs, once caches and live ranges have settled."""
     workload = Workload("threads", 10.0, MachineShape(2), (DomainGroup("domain"),), flows)
-    running = start(workload, parse_design("linux-7.3"), prices.as_dict(), indexed=True)
+    running = start(workload, parse_design("linux-7.3,tree=indexed"), prices.as_dict())
     running.run(operations)
     before = running.machine.totals()
     running.run(operations)

@@ -29,9 +29,32 @@ static bool config_is_valid(const struct iova_config *config)
 	       (!config->params || params_are_valid(config->design, config->params));
 }
 
+/* What the design makes of the config. */
+struct arrangement {
+	uint64_t params[IOVA_MAX_PARAMS];
+	struct iova_mechanism mechanism;
+};
+
+static bool arrange(const struct iova_config *config, struct arrangement *result)
+{
+	const struct iova_design *design = config->design;
+	struct iova_mechanism *mechanism = &result->mechanism;
+	*result = (struct arrangement){ .mechanism.depot_max = UINT64_MAX };
+	for (uint32_t i = 0; i < design->param_count; i++)
+		result->params[i] =
+			config->params ? config->params[i] : design->params[i].initial;
+	design->setup(design, result->params, config, mechanism);
+	if (!mechanism->classes)
+		mechanism->classes = config->classes;
+	if (!mechanism->magazine)
+		mechanism->magazine = IOVA_MAGAZINE_CAPACITY;
+	return mechanism->classes <= IOVA_MAX_CLASSES &&
+	       magazine_can_hold(mechanism->magazine);
+}
+
 /* One block: the domain, its online set, room for trim decisions, the design's state. */
 struct block_layout {
-	size_t online, trim, state, bytes;
+	size_t online, trim, state, state_of_class, bytes;
 };
 
 static size_t round_up_64(size_t n)
@@ -46,25 +69,32 @@ static struct block_layout layout_of(uint32_t possible, uint32_t classes,
 	at.online = round_up_64(sizeof(struct iova_domain));
 	at.trim = at.online + round_up_64(((size_t)possible + 63) / 64 * sizeof(uint64_t));
 	at.state = at.trim + round_up_64((size_t)possible * sizeof(uint32_t));
-	at.bytes = at.state + classes * round_up_64(design->state_size);
+	at.state_of_class = round_up_64(design->state_size) +
+			    round_up_64(design->cpu_state_size * possible);
+	at.bytes = at.state + classes * at.state_of_class;
 	return at;
 }
 
-static void set_params(struct iova_domain *domain, const uint64_t *values)
+static void set_up_class(struct iova_domain *domain, uint32_t size_class, char *state)
 {
-	const struct iova_design *design = domain->design;
-	for (uint32_t i = 0; i < design->param_count; i++)
-		domain->params[i] = values ? values[i] : design->params[i].initial;
-	design->setup(design, domain->params, &domain->mechanism);
+	struct rcache *rcache = &domain->rcache[size_class];
+	rcache->job.due = IOVA_NEVER;
+	rcache->capacity = domain->mechanism.magazine;
+	rcache->policy_state = state;
+	rcache->cpu_state = state + round_up_64(domain->design->state_size);
 }
 
 static void set_up(struct iova_domain *domain, const struct iova_config *config,
-		   const struct iova_memory *memory, const struct block_layout *at)
+		   const struct iova_memory *memory, const struct arrangement *arrangement,
+		   const struct block_layout *at)
 {
 	char *block = (char *)domain;
 	memset(domain, 0, at->bytes);
 	domain->design = config->design;
-	domain->classes = config->classes;
+	memcpy(domain->params, arrangement->params, sizeof(domain->params));
+	domain->mechanism = arrangement->mechanism;
+	domain->classes = arrangement->mechanism.classes;
+	domain->drain_batch = arrangement->mechanism.tree_batch;
 	domain->cpus_possible = config->cpus_possible;
 	domain->cpus_online = config->cpus_online;
 	domain->memory = *memory;
@@ -77,25 +107,22 @@ static void set_up(struct iova_domain *domain, const struct iova_config *config,
 	domain->trim = (uint32_t *)(void *)(block + at->trim);
 	for (uint32_t cpu = 0; cpu < config->cpus_online; cpu++)
 		domain->online[cpu / 64] |= UINT64_C(1) << (cpu % 64);
-	for (uint32_t k = 0; k < config->classes; k++) {
-		domain->rcache[k].job.due = IOVA_NEVER;
-		domain->rcache[k].policy_state =
-			block + at->state + k * round_up_64(config->design->state_size);
-	}
-	set_params(domain, config->params);
+	for (uint32_t k = 0; k < domain->classes; k++)
+		set_up_class(domain, k, block + at->state + k * at->state_of_class);
 }
 
 enum iova_status iova_create(const struct iova_config *config, iova_domain **result)
 {
-	if (!config_is_valid(config))
+	struct arrangement arrangement;
+	if (!config_is_valid(config) || !arrange(config, &arrangement))
 		return IOVA_INVALID;
 	const struct iova_memory *memory = config->memory ? config->memory : iova_memory_heap();
 	struct block_layout at =
-		layout_of(config->cpus_possible, config->classes, config->design);
+		layout_of(config->cpus_possible, arrangement.mechanism.classes, config->design);
 	struct iova_domain *domain = memory_get(memory, IOVA_MEMORY_DOMAIN, at.bytes);
 	if (!domain)
 		return IOVA_NO_MEMORY;
-	set_up(domain, config, memory, &at);
+	set_up(domain, config, memory, &arrangement, &at);
 	uint64_t d32 = UINT64_C(1) << (32 - order_of(config->granule));
 	enum iova_status status = tree_init(&domain->tree, &domain->memory, config->start_pfn, d32,
 					    config->count_steps);

@@ -41,8 +41,9 @@ struct rcache {
 	struct depot depot;
 	struct mutex lock; /* of the depot, in live domains */
 	bool no_pops;	   /* caches are being flushed; under the depot's lock */
+	uint32_t capacity; /* of magazines made from now on; set by the job */
 	struct job job;
-	void *policy_state;
+	void *policy_state, *cpu_state;
 	uint64_t magazines_allocated, magazines_freed;
 	uint64_t pushed, popped, reclaimed, trimmed;
 	uint64_t armed, found_armed, runs;
@@ -66,10 +67,11 @@ struct iova_domain {
 	struct tree_counters tree_counters[IOVA_MAX_CLASSES + 1];
 	struct rcache rcache[IOVA_MAX_CLASSES];
 	/*
-	 * Live domains. Holds of the tree lock that empty a magazine remove so many ranges
-	 * each, and a CPU's lock is not held meanwhile; 0: as Linux, all in one hold.
+	 * Holds of the tree lock that empty a magazine remove so many ranges each, and a CPU's
+	 * lock is not held meanwhile; 0: as Linux, all in one hold.
 	 */
 	uint32_t drain_batch;
+	bool live; /* used by many threads through live.h */
 	struct mutex tree_lock;
 	/* Taken first: whoever has ranges in the hand, of neither cache nor tree. */
 	struct mutex drain_lock;
@@ -77,7 +79,7 @@ struct iova_domain {
 	uint64_t earliest; /* due time of the next job; IOVA_NEVER: none is armed */
 	uint64_t runs;
 	uint64_t warnings;
-	uint64_t magazines, magazines_peak;
+	uint64_t magazines, magazines_peak, magazine_bytes;
 	uint64_t reserve_max; /* highest pfn a reservation may name */
 	uint64_t *online;     /* bit set */
 	uint32_t *trim;	      /* room for a decision's CPU numbers */
@@ -103,13 +105,13 @@ static inline void unlock(const struct iova_domain *domain, enum iova_lock lock,
 /* Ranges are about to be in this thread's hand on their way from caches to the tree. */
 static inline void begin_drain(struct iova_domain *domain)
 {
-	if (domain->drain_batch)
+	if (domain->live)
 		mutex_acquire(&domain->drain_lock);
 }
 
 static inline void end_drain(struct iova_domain *domain)
 {
-	if (domain->drain_batch)
+	if (domain->live)
 		mutex_release(&domain->drain_lock);
 }
 
@@ -199,6 +201,8 @@ void count_failure(struct iova_domain *domain, uint64_t size);
 
 /* A push arms the class' job, unless it is armed. Called under the depot's lock. */
 void job_arm_by_push(struct iova_domain *domain, uint32_t size_class, uint64_t now);
+/* The same for a magazine that was made for a CPU; no lock but the CPU's is held. */
+void job_arm_by_growth(struct iova_domain *domain, uint32_t size_class, uint64_t now);
 /* Pop the magazine a reclaim empties next, if more than keep are there; else NULL. */
 struct magazine *job_take(struct iova_domain *domain, uint32_t size_class, uint64_t keep);
 /* Look for the next deadline anew; while a job runs it may stand at "never". */

@@ -48,6 +48,13 @@ void job_arm_by_push(struct iova_domain *domain, uint32_t size_class, uint64_t n
 		count_up(&rcache->found_armed, 1);
 }
 
+void job_arm_by_growth(struct iova_domain *domain, uint32_t size_class, uint64_t now)
+{
+	uint64_t delay = domain->mechanism.arm_delay_ns;
+	if (delay)
+		(void)arm(domain, &domain->rcache[size_class].job, later(now, delay));
+}
+
 /* ------------------------------------------------------------------------ running */
 
 static struct iova_view view_of(struct iova_domain *domain, uint32_t size_class, uint64_t now)
@@ -60,11 +67,15 @@ static struct iova_view view_of(struct iova_domain *domain, uint32_t size_class,
 		.cpus_online = sync_load(&domain->cpus_online),
 		.cpus_possible = domain->cpus_possible,
 		.tree_allocated = peek(&domain->tree_counters[size_class].allocations),
+		.tree_freed = peek(&domain->tree_counters[size_class].frees),
+		.magazine = peek(&rcache->capacity),
+		.cpu_state = rcache->cpu_state,
 		.domain = domain,
 	};
 	lock(domain, IOVA_LOCK_DEPOT, 0, size_class);
 	view.depot = rcache->depot.length;
 	view.depot_low = rcache->depot.low;
+	view.depot_cached = rcache->depot.cached;
 	view.pushed = rcache->pushed;
 	view.popped = rcache->popped;
 	rcache->depot.low = rcache->depot.length;
@@ -101,6 +112,8 @@ static bool reclaim_one(struct iova_domain *domain, uint32_t size_class, uint64_
 static void carry_out(struct iova_domain *domain, uint32_t size_class,
 		      const struct iova_decision *decision)
 {
+	if (magazine_can_hold(decision->magazine))
+		sync_store(&domain->rcache[size_class].capacity, decision->magazine);
 	for (uint32_t i = 0; i < decision->trim_count && i < domain->cpus_possible; i++)
 		if (decision->trim[i] < domain->cpus_possible)
 			rcache_trim_cpu(domain, size_class, decision->trim[i]);

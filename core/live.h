@@ -89,9 +89,14 @@ struct live_recorder {
 	void *context;
 };
 
-/* Empty magazines, linked through themselves; count is read without the lock. */
+struct kept_magazine {
+	struct kept_magazine *next;
+};
+
+/* Blocks of magazines, linked through themselves; count is read without the lock. */
 struct kept_magazines {
-	struct magazine *first;
+	struct kept_magazine *first;
+	size_t bytes; /* each: those of other sizes are not kept */
 	uint32_t count;
 	struct spin_lock lock;
 };

@@ -55,7 +55,7 @@ static void take_off(struct magazine *magazine, uint64_t n, unsigned shift, uint
 	const uint64_t *top = magazine->pfn + magazine->count - 1;
 	for (uint64_t i = 0; i < n; i++)
 		out[i] = *(top - i) << shift;
-	magazine->count -= n;
+	magazine->count -= (uint32_t)n;
 }
 
 /* The cache is held. */
@@ -212,7 +212,7 @@ static void put_on(struct magazine *magazine, const uint64_t *addresses, uint64_
 	uint64_t *top = magazine->pfn + magazine->count;
 	for (uint64_t i = 0; i < n; i++)
 		top[i] = addresses[i] >> shift;
-	magazine->count += n;
+	magazine->count += (uint32_t)n;
 }
 
 /* Whether it looks as if the range could be freed: no magazines are exchanged for one that can not. */
@@ -236,7 +236,7 @@ static uint64_t room_for_more(struct iova_live *live, uint32_t cpu, unsigned ord
 		return 0;
 	magazine_drain(live->domain, order, surplus);
 	magazine_delete(live->domain, order, surplus);
-	return IOVA_MAGAZINE_CAPACITY - cache->loaded->count;
+	return cache->loaded->capacity - cache->loaded->count;
 }
 
 /* The cache is held. */

@@ -32,12 +32,12 @@ static void give_to_lender(struct iova_live *live, enum iova_memory_kind kind, v
 
 /* ------------------------------------------------------------------- magazines kept */
 
-static struct magazine *take_kept(struct kept_magazines *kept)
+static struct kept_magazine *take_kept(struct kept_magazines *kept)
 {
 	if (!peek(&kept->count))
 		return NULL;
 	spin_acquire(&kept->lock);
-	struct magazine *magazine = kept->first;
+	struct kept_magazine *magazine = kept->first;
 	if (magazine) {
 		kept->first = magazine->next;
 		count_up(&kept->count, -1u);
@@ -46,7 +46,7 @@ static struct magazine *take_kept(struct kept_magazines *kept)
 	return magazine;
 }
 
-static bool keep(struct kept_magazines *kept, struct magazine *magazine)
+static bool keep(struct kept_magazines *kept, struct kept_magazine *magazine)
 {
 	if (peek(&kept->count) >= KEPT_MOST)
 		return false;
@@ -63,9 +63,9 @@ static bool keep(struct kept_magazines *kept, struct magazine *magazine)
 
 void live_drop_kept(struct iova_live *live)
 {
-	struct magazine *magazine;
+	struct kept_magazine *magazine;
 	while ((magazine = take_kept(&live->kept)) != NULL)
-		give_to_lender(live, IOVA_MEMORY_MAGAZINE, magazine, sizeof(*magazine));
+		give_to_lender(live, IOVA_MEMORY_MAGAZINE, magazine, live->kept.bytes);
 }
 
 /* ------------------------------------------------------------------ the domain's table */
@@ -73,14 +73,15 @@ void live_drop_kept(struct iova_live *live)
 static void *allocate(void *context, enum iova_memory_kind kind, size_t size, size_t alignment)
 {
 	struct iova_live *live = context;
-	void *kept = kind == IOVA_MEMORY_MAGAZINE ? take_kept(&live->kept) : NULL;
+	bool can_be_kept = kind == IOVA_MEMORY_MAGAZINE && size == live->kept.bytes;
+	void *kept = can_be_kept ? take_kept(&live->kept) : NULL;
 	return kept ? kept : lend(live, kind, size, alignment);
 }
 
 static void release(void *context, enum iova_memory_kind kind, void *block, size_t size)
 {
 	struct iova_live *live = context;
-	if (kind != IOVA_MEMORY_MAGAZINE || !keep(&live->kept, block))
+	if (kind != IOVA_MEMORY_MAGAZINE || size != live->kept.bytes || !keep(&live->kept, block))
 		give_to_lender(live, kind, block, size);
 }
 

@@ -132,7 +132,12 @@ static enum iova_status make_domain(struct iova_live *live,
 	enum iova_status status = iova_create(&inner, &live->domain);
 	if (status != IOVA_OK)
 		return status;
-	live->domain->drain_batch = LIVE_DRAIN_BATCH;
+	live->domain->live = true;
+	if (!live->domain->drain_batch)
+		live->domain->drain_batch = LIVE_DRAIN_BATCH;
+	live->classes = live->domain->classes; /* the design may want others */
+	live->stride = live->classes * sizeof(struct cpu_cache);
+	live->kept.bytes = magazine_bytes(live->domain->mechanism.magazine);
 	status = iova_make_caches(live->domain);
 	if (status == IOVA_OK)
 		mark_furnished_caches_used(live->domain);

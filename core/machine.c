@@ -487,6 +487,23 @@ enum replay_status machine_create(const struct machine_config *config, struct ma
 
 /* ------------------------------------------------------------------------ unmaking */
 
+static void put_origins(struct machine *m, struct origins *origins)
+{
+	put(m, origins->of, origins->capacity, sizeof(*origins->of));
+}
+
+static void put_spares(struct machine *m)
+{
+	for (uint32_t n = 0; n < SPARE_SIZES; n++) {
+		struct spare *spare;
+		while ((spare = m->spare[n]) != NULL) {
+			m->spare[n] = spare->next;
+			memory_put(&m->memory, IOVA_MEMORY_MAGAZINE, spare,
+				   sizeof(uint64_t) << n);
+		}
+	}
+}
+
 static void put_domain(struct machine *m, struct sim_domain *d)
 {
 	for (uint32_t i = 0; d->rings && i < d->ring_count; i++)
@@ -494,7 +511,7 @@ static void put_domain(struct machine *m, struct sim_domain *d)
 	put(m, d->rings, d->ring_count, sizeof(*d->rings));
 	put(m, d->locks, locks_of_domain(m, d), sizeof(*d->locks));
 	for (uint32_t k = 0; k < IOVA_MAX_CLASSES; k++)
-		put(m, d->origins[k].cpu, d->origins[k].capacity, sizeof(*d->origins[k].cpu));
+		put_origins(m, &d->full[k]), put_origins(m, &d->empty[k]);
 }
 
 static void put_flow(struct machine *m, struct sim_flow *flow)
@@ -510,11 +527,7 @@ void machine_destroy(struct machine *m)
 		return;
 	const struct machine_config *config = &m->config;
 	replay_destroy(m->replay);
-	while (m->spare) {
-		struct magazine *spare = m->spare;
-		m->spare = spare->next;
-		memory_put(&m->memory, IOVA_MEMORY_MAGAZINE, spare, sizeof(*spare));
-	}
+	put_spares(m);
 	for (uint32_t i = 0; m->domains && i < config->domain_count; i++)
 		put_domain(m, &m->domains[i]);
 	for (uint32_t f = 0; m->flows && f < config->flow_count; f++)

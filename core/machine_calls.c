@@ -54,6 +54,18 @@ void note_jobs(struct machine *m, struct sim_domain *d, uint32_t cpu)
 	}
 }
 
+/* The next CPU, from this one on, that does nothing; if all are busy, this one. */
+static uint32_t idle_cpu(const struct machine *m, uint32_t from)
+{
+	for (uint32_t i = 0; i < m->config.cpus_online; i++) {
+		uint32_t number = (from + i) % m->config.cpus_online;
+		const struct sim_cpu *cpu = &m->cpus[number];
+		if (cpu->act.kind == ACT_NONE && !cpu->event_pending && cpu->free_at <= m->now)
+			return number;
+	}
+	return from;
+}
+
 void job_is_due(struct machine *m, uint32_t number)
 {
 	uint32_t k = number % IOVA_MAX_CLASSES;
@@ -68,6 +80,8 @@ void job_is_due(struct machine *m, uint32_t number)
 	}
 	d->job_due[k] = IOVA_NEVER;
 	d->job_queued[k] = true;
+	if (d->ledger->core && d->ledger->core->mechanism.unbound)
+		d->job_cpu[k] = idle_cpu(m, d->job_cpu[k]);
 	cpu_gets(m, d->job_cpu[k], m->first_job + number, false);
 }
 
@@ -88,7 +102,7 @@ bool job_goes_on(struct machine *m, struct sim_cpu *cpu)
 	struct activity *act = &cpu->act;
 	uint32_t size_class = (act->work - m->first_job) % IOVA_MAX_CLASSES;
 	if (!act->playing) {
-		begin_call(m, cpu);
+		set_ledger_clock(m, cpu);
 		run_job(m, cpu, size_class);
 		act->playing = true;
 	}
@@ -133,12 +147,13 @@ static uint64_t entries_passed(const struct iova_domain *core, uint32_t cpu, uin
 			       uint64_t cap)
 {
 	const struct cpu_cache *cache = cpu_cache_of(core, cpu, size_class);
+	uintptr_t head = core->rcache[size_class].depot.head;
 	const struct magazine *in = magazine_has_entries(cache->loaded)	  ? cache->loaded :
 				    magazine_has_entries(cache->previous) ? cache->previous :
 									    NULL;
-	uint64_t count = in ? in->count : IOVA_MAGAZINE_CAPACITY, passed = 0;
+	uint64_t count = in ? in->count : link_capacity(head), passed = 0;
 	if (!in)
-		in = core->rcache[size_class].depot.head;
+		in = link_magazine(head);
 	while (in && passed < count && in->pfn[count - 1 - passed] > cap)
 		passed++;
 	return passed;

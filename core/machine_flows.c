@@ -235,7 +235,7 @@ void bear_domain(struct machine *m, uint32_t domain)
 	d->armings = 0;
 	d->event_number = m->event_domains++;
 	for (uint32_t k = 0; k < m->config.classes; k++) {
-		d->origins[k].count = 0;
+		d->full[k].count = d->empty[k].count = 0;
 		d->job_due[k] = IOVA_NEVER;
 	}
 }

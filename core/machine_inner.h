@@ -21,6 +21,7 @@
 
 #define PS_PER_NS UINT64_C(1000)
 #define NOBODY UINT32_MAX /* end of a list of work or CPUs */
+#define SPARE_SIZES (1 + 10) /* IOVA_MAGAZINE_MOST is 2^10 - 1 */
 
 /* ------------------------------------------------------------------------- events */
 
@@ -92,11 +93,14 @@ struct sim_domain {
 	uint64_t job_at[IOVA_MAX_CLASSES]; /* ps of the event that is pending; IOVA_NEVER: none */
 	uint32_t job_cpu[IOVA_MAX_CLASSES];
 	bool job_queued[IOVA_MAX_CLASSES];
-	/* CPUs that filled the depot's magazines, as the depot's list. */
+	/* Where the depot's magazines come from, as its lists: full ones, empty ones. */
 	struct origins {
-		uint16_t *cpu;
+		struct origin {
+			uint16_t cpu;	/* that filled or emptied it */
+			uint16_t lines; /* of 64 bytes that it has */
+		} *of;
 		uint32_t count, capacity;
-	} origins[IOVA_MAX_CLASSES];
+	} full[IOVA_MAX_CLASSES], empty[IOVA_MAX_CLASSES];
 };
 
 /* -------------------------------------------------------------------------- flows */
@@ -228,8 +232,11 @@ struct machine {
 		uint64_t ranges, steps; /* as of the last step */
 		uint64_t pushed, popped;
 	} record;
-	struct magazine *spare; /* given back by the core, kept for it */
-	uint64_t spare_count;
+	/* Given back by the core, kept for it: blocks of magazines of 2^n - 1 entries, by n. */
+	struct spare {
+		struct spare *next;
+		uint64_t owner; /* CPU that gave it back; NOBODY */
+	} *spare[SPARE_SIZES];
 	enum replay_status status;
 	struct machine_events *events;
 	bool births_written;

@@ -11,8 +11,6 @@
  */
 #include "machine_inner.h"
 
-/* Words of 64 bytes a magazine has: what another CPU wrote comes line by line. */
-#define MAGAZINE_LINES ((uint32_t)(sizeof(struct magazine) / 64))
 /* The lock with what lies beside it, and the magazine on top, which is linked or unlinked. */
 #define DEPOT_LINES 2u
 /*
@@ -66,42 +64,64 @@ static void price_tree(struct machine *m)
 
 /* -------------------------------------------------------------------------- depots */
 
-static void remember_origin(struct machine *m, struct origins *origins, uint32_t cpu)
+/* What another CPU wrote comes line by line. */
+static uint32_t lines_of_magazine(size_t bytes)
+{
+	return (uint32_t)((bytes + 63) / 64);
+}
+
+static void remember_origin(struct machine *m, struct origins *origins, uintptr_t link)
 {
 	if (origins->count == origins->capacity) {
 		uint32_t capacity = origins->capacity ? 2 * origins->capacity : 64;
-		uint16_t *grown =
+		struct origin *grown =
 			memory_get(&m->memory, IOVA_MEMORY_REPLAY, capacity * sizeof(*grown));
 		if (!grown) {
 			m->status = REPLAY_NO_MEMORY;
 			return;
 		}
 		for (uint32_t i = 0; i < origins->count; i++)
-			grown[i] = origins->cpu[i];
-		if (origins->cpu)
-			memory_put(&m->memory, IOVA_MEMORY_REPLAY, origins->cpu,
+			grown[i] = origins->of[i];
+		if (origins->of)
+			memory_put(&m->memory, IOVA_MEMORY_REPLAY, origins->of,
 				   origins->capacity * sizeof(*grown));
-		origins->cpu = grown;
+		origins->of = grown;
 		origins->capacity = capacity;
 	}
-	origins->cpu[origins->count++] = (uint16_t)cpu;
+	origins->of[origins->count++] = (struct origin){
+		.cpu = (uint16_t)m->record.cpu,
+		.lines = (uint16_t)lines_of_magazine(magazine_bytes(link_capacity(link))),
+	};
 }
 
-/* What was done in a depot since its lock was taken: magazines came or went. */
-static void price_depot(struct machine *m, uint32_t size_class)
+/*
+ * A list is longer or shorter than it was when the depot's lock was taken. A magazine that
+ * was taken comes line by line from the CPU that had it: ahead of use where it is read from
+ * one end to the other, not ahead where it is written.
+ */
+static void price_list(struct machine *m, struct origins *origins, uint64_t length, uintptr_t head,
+		       bool is_read)
 {
 	const struct sim_cpu *cpu = &m->cpus[m->record.cpu];
-	struct origins *origins = &m->record.domain->origins[size_class];
-	uint64_t length = m->record.core->rcache[size_class].depot.length;
 	while (origins->count < length && m->status == REPLAY_OK) {
-		remember_origin(m, origins, m->record.cpu);
+		remember_origin(m, origins, head);
 		m->record.work += m->config.prices.depot;
 	}
 	while (origins->count > length) {
-		uint32_t origin = origins->cpu[--origins->count];
+		const struct origin *from = &origins->of[--origins->count];
 		m->record.work += m->config.prices.depot;
-		m->record.work += price_of_lines_ahead(m, cpu, origin, MAGAZINE_LINES);
+		m->record.work += is_read ?
+					  price_of_lines_ahead(m, cpu, from->cpu, from->lines) :
+					  price_of_lines(m, cpu, from->cpu, from->lines);
 	}
+}
+
+static void price_depot(struct machine *m, uint32_t size_class)
+{
+	const struct depot *depot = &m->record.core->rcache[size_class].depot;
+	struct sim_domain *d = m->record.domain;
+	price_list(m, &d->full[size_class], depot->length, depot->head, true);
+	price_list(m, &d->empty[size_class], depot->empties, depot->empty_head, false);
 }
 
 /* --------------------------------------------------------------------------- steps */
@@ -222,14 +242,14 @@ void *record_allocate(void *context, enum iova_memory_kind kind, size_t size, si
 		return heap->allocate(heap->context, kind, size, alignment);
 	if (m->record.core)
 		m->record.work += m->config.prices.magazine_new;
-	struct magazine *spare = m->spare;
+	struct spare **spares = &m->spare[order_of(size / sizeof(uint64_t))], *spare = *spares;
 	if (!spare)
 		return heap->allocate(heap->context, kind, size, alignment);
-	m->spare = spare->next;
+	*spares = spare->next;
 	/* Who fills it writes line by line what another CPU read last: nothing is fetched ahead. */
 	if (m->record.core)
 		m->record.work += price_of_lines(m, &m->cpus[m->record.cpu],
-						 (uint32_t)spare->pfn[0], MAGAZINE_LINES);
+						 (uint32_t)spare->owner, lines_of_magazine(size));
 	return spare;
 }
 
@@ -243,10 +263,10 @@ void record_release_memory(void *context, enum iova_memory_kind kind, void *bloc
 	}
 	if (m->record.core)
 		m->record.work += m->config.prices.magazine_free;
-	struct magazine *spare = block;
-	spare->pfn[0] = m->record.core ? m->record.cpu : NOBODY;
-	spare->next = m->spare;
-	m->spare = spare;
+	struct spare **spares = &m->spare[order_of(size / sizeof(uint64_t))], *spare = block;
+	spare->owner = m->record.core ? m->record.cpu : NOBODY;
+	spare->next = *spares;
+	*spares = spare;
 }
 
 /* ------------------------------------------------------------------------ recording */

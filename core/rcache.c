@@ -6,7 +6,7 @@
  * CPU has two magazines, loaded and previous. Allocations pop from loaded, frees push
  * onto it; when it can not serve, the two are swapped if previous can; only when neither
  * can is a whole magazine exchanged with the depot. So the depot is reached at most once
- * in 127 operations of a CPU, whatever their mix.
+ * in 127 operations of a CPU, whatever their mix, with magazines of 127 entries as Linux has.
  *
  * A missing magazine (a design that makes them at first use, or one trimmed away) counts
  * as empty when taking and as full when putting.
@@ -28,13 +28,16 @@ static void note_peak(struct iova_domain *domain, uint64_t magazines)
 
 struct magazine *magazine_new(struct iova_domain *domain, uint32_t size_class)
 {
+	uint32_t capacity = peek(&domain->rcache[size_class].capacity);
 	struct magazine *magazine =
-		memory_get(&domain->memory, IOVA_MEMORY_MAGAZINE, sizeof(*magazine));
+		memory_get(&domain->memory, IOVA_MEMORY_MAGAZINE, magazine_bytes(capacity));
 	if (!magazine)
 		return NULL;
 	magazine->count = 0;
+	magazine->capacity = capacity;
 	count_shared(domain, &domain->rcache[size_class].magazines_allocated, 1);
 	count_shared(domain, &domain->magazines, 1);
+	count_shared(domain, &domain->magazine_bytes, magazine_bytes(capacity));
 	note_peak(domain, peek(&domain->magazines));
 	return magazine;
 }
@@ -44,12 +47,14 @@ void magazine_delete(struct iova_domain *domain, uint32_t size_class, struct mag
 	if (!magazine)
 		return;
 	count_shared(domain, &domain->rcache[size_class].magazines_freed, 1);
+	size_t bytes = magazine_bytes(magazine->capacity);
 	count_shared(domain, &domain->magazines, (uint64_t)-1);
-	memory_put(&domain->memory, IOVA_MEMORY_MAGAZINE, magazine, sizeof(*magazine));
+	count_shared(domain, &domain->magazine_bytes, -(uint64_t)bytes);
+	memory_put(&domain->memory, IOVA_MEMORY_MAGAZINE, magazine, bytes);
 }
 
 /* One hold of the tree's lock. */
-static void drain_some(struct iova_domain *domain, uint32_t size_class, const uint64_t *pfn,
+static void drain_at_once(struct iova_domain *domain, uint32_t size_class, const uint64_t *pfn,
 		       uint64_t n)
 {
 	uint64_t freed = 0;
@@ -62,20 +67,23 @@ static void drain_some(struct iova_domain *domain, uint32_t size_class, const ui
 		count_shared(domain, &domain->warnings, n - freed);
 }
 
+static void drain_all(struct iova_domain *domain, uint32_t size_class, const uint64_t *pfn,
+		      uint64_t n)
+{
+	uint64_t batch = domain->drain_batch;
+	if (!batch) {
+		drain_at_once(domain, size_class, pfn, n);
+		return;
+	}
+	for (uint64_t i = 0; i < n; i += batch)
+		drain_at_once(domain, size_class, pfn + i, n - i < batch ? n - i : batch);
+}
+
 void magazine_drain(struct iova_domain *domain, uint32_t size_class, struct magazine *magazine)
 {
 	if (!magazine)
 		return;
-	uint64_t batch = domain->drain_batch ? domain->drain_batch : IOVA_MAGAZINE_CAPACITY;
-	uint64_t i = 0;
-	if (domain->drain_batch && magazine->count == 0)
-		return;
-	do {
-		uint64_t left = magazine->count - i;
-		uint64_t n = left < batch ? left : batch;
-		drain_some(domain, size_class, magazine->pfn + i, n);
-		i += n;
-	} while (i < magazine->count);
+	drain_all(domain, size_class, magazine->pfn, magazine->count);
 	magazine->count = 0;
 }
 
@@ -93,6 +101,13 @@ static bool make_magazines(struct iova_domain *domain)
 		}
 	}
 	return true;
+}
+
+static void delete_empties(struct iova_domain *domain, uint32_t size_class)
+{
+	struct magazine *magazine;
+	while ((magazine = depot_pop_empty(&domain->rcache[size_class].depot)) != NULL)
+		magazine_delete(domain, size_class, magazine);
 }
 
 static size_t caches_bytes(const struct iova_domain *domain)
@@ -125,6 +140,7 @@ void rcache_destroy(struct iova_domain *domain)
 		struct magazine *magazine;
 		while ((magazine = depot_pop(&domain->rcache[k].depot)) != NULL)
 			magazine_delete(domain, k, magazine);
+		delete_empties(domain, k);
 	}
 	domain->earliest = IOVA_NEVER;
 	memory_put(&domain->memory, IOVA_MEMORY_CACHES, domain->caches, caches_bytes(domain));
@@ -133,13 +149,24 @@ void rcache_destroy(struct iova_domain *domain)
 
 /* ------------------------------------------------------------------------- taking */
 
-static struct magazine *pop_for_cpu(struct iova_domain *domain, uint32_t cpu, uint32_t size_class)
+/*
+ * A full magazine for *empty, which may be NULL, and is so after the depot kept it; a magazine
+ * of another capacity than those made now is not kept.
+ */
+static struct magazine *pop_for_cpu(struct iova_domain *domain, uint32_t cpu, uint32_t size_class,
+				    struct magazine **empty)
 {
 	struct rcache *rcache = &domain->rcache[size_class];
 	lock(domain, IOVA_LOCK_DEPOT, cpu, size_class);
 	struct magazine *magazine = rcache->no_pops ? NULL : depot_pop(&rcache->depot);
-	if (magazine)
+	if (magazine) {
 		rcache->popped++;
+		if (rcache->depot.empties < domain->mechanism.empties_max && *empty &&
+		    (*empty)->capacity == peek(&rcache->capacity)) {
+			depot_push_empty(&rcache->depot, *empty);
+			*empty = NULL;
+		}
+	}
 	unlock(domain, IOVA_LOCK_DEPOT, cpu, size_class);
 	return magazine;
 }
@@ -158,10 +185,11 @@ uint64_t *rcache_refill(struct iova_domain *domain, uint32_t cpu, uint32_t size_
 		swap_magazines(cache);
 		return &cache->hits_previous;
 	}
-	struct magazine *full = pop_for_cpu(domain, cpu, size_class);
+	struct magazine *empty = cache->loaded;
+	struct magazine *full = pop_for_cpu(domain, cpu, size_class, &empty);
 	if (!full)
 		return NULL;
-	magazine_delete(domain, size_class, cache->loaded);
+	magazine_delete(domain, size_class, empty);
 	set_loaded(cache, full);
 	return &cache->hits_depot;
 }
@@ -213,6 +241,42 @@ static struct magazine *push_full(struct iova_domain *domain, uint32_t cpu, uint
 	return surplus;
 }
 
+/* In one hold of the depot's lock: an empty magazine of the second list, loaded for it. */
+static bool swap_for_empty(struct iova_domain *domain, uint32_t cpu, uint32_t size_class,
+			   uint64_t now)
+{
+	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+	struct rcache *rcache = &domain->rcache[size_class];
+	bool can_push = cache->loaded && cache->previous;
+	struct magazine *empty = NULL;
+	lock(domain, IOVA_LOCK_DEPOT, cpu, size_class);
+	if (!can_push || rcache->depot.length < domain->mechanism.depot_max)
+		empty = depot_pop_empty(&rcache->depot);
+	if (empty && can_push) {
+		depot_push(&rcache->depot, cache->loaded);
+		rcache->pushed++;
+		job_arm_by_push(domain, size_class, now);
+	} else if (empty && cache->loaded) {
+		cache->previous = cache->loaded;
+	}
+	unlock(domain, IOVA_LOCK_DEPOT, cpu, size_class);
+	if (empty)
+		set_loaded(cache, empty);
+	return empty != NULL;
+}
+
+/* Neither magazine has room; the depot, which takes full ones, has none either. */
+static bool must_bail(struct iova_domain *domain, uint32_t cpu, uint32_t size_class)
+{
+	const struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+	if (!domain->mechanism.bail || !cache->loaded || !cache->previous)
+		return false;
+	lock(domain, IOVA_LOCK_DEPOT, cpu, size_class);
+	bool full = domain->rcache[size_class].depot.length >= domain->mechanism.depot_max;
+	unlock(domain, IOVA_LOCK_DEPOT, cpu, size_class);
+	return full;
+}
+
 /*
  * Put a new, empty magazine in place of loaded. What had to leave and found no room in
  * the depot is returned.
@@ -239,11 +303,18 @@ bool rcache_make_room(struct iova_domain *domain, uint32_t cpu, uint32_t size_cl
 		swap_magazines(cache);
 		return true;
 	}
+	if (domain->mechanism.empties_max && swap_for_empty(domain, cpu, size_class, now))
+		return true;
+	if (must_bail(domain, cpu, size_class))
+		return false;
 	/* Before the depot is looked at, on every exchange: as Linux does. */
 	struct magazine *fresh = magazine_new(domain, size_class);
-	if (fresh)
-		*surplus = load_new(domain, cpu, size_class, fresh, now);
-	return fresh != NULL;
+	if (!fresh)
+		return false;
+	*surplus = load_new(domain, cpu, size_class, fresh, now);
+	if (domain->mechanism.arm_by_growth)
+		job_arm_by_growth(domain, size_class, now);
+	return true;
 }
 
 /* The CPU's lock is held, and let go here; loaded has no room. */
@@ -258,13 +329,13 @@ static bool put_into_others(struct iova_domain *domain, uint32_t cpu, uint32_t s
 		cache->puts++;
 	}
 	/* A live domain's surplus is in nobody's hand unseen: the CPU's lock covers it. */
-	if (!domain->drain_batch)
+	if (!domain->live)
 		unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
 	if (surplus) {
 		magazine_drain(domain, size_class, surplus);
 		magazine_delete(domain, size_class, surplus);
 	}
-	if (domain->drain_batch)
+	if (domain->live)
 		unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
 	return cached;
 }
@@ -284,29 +355,29 @@ bool rcache_put(struct iova_domain *domain, uint32_t cpu, uint32_t size_class, u
 
 /* ----------------------------------------------------------------------- emptying */
 
-/* Copy what a magazine holds, and leave it with no entries. */
-static void move_out(struct magazine *from, struct magazine *to)
+/* Copy what a magazine holds, and leave it with no entries; how many. */
+static uint64_t move_out(struct magazine *from, uint64_t *to)
 {
-	to->count = 0;
 	if (!from)
-		return;
-	memcpy(to, from, sizeof(uint64_t) * (1 + from->count));
+		return 0;
+	uint64_t n = from->count;
+	memcpy(to, from->pfn, n * sizeof(*to));
 	from->count = 0;
+	return n;
 }
 
 /* The same with the CPU's lock held only for the copying. */
 static void drain_cpu_briefly(struct iova_domain *domain, uint32_t cpu, uint32_t size_class)
 {
 	struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
-	struct magazine loaded, previous;
-	if (!sync_load(&cache->used))
+	uint64_t pfn[2 * IOVA_MAGAZINE_MOST];
+	if (domain->live && !sync_load(&cache->used))
 		return;
 	lock(domain, IOVA_LOCK_CPU, cpu, size_class);
-	move_out(cache->loaded, &loaded);
-	move_out(cache->previous, &previous);
+	uint64_t n = move_out(cache->loaded, pfn);
+	n += move_out(cache->previous, pfn + n);
 	unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
-	magazine_drain(domain, size_class, &loaded);
-	magazine_drain(domain, size_class, &previous);
+	drain_all(domain, size_class, pfn, n);
 }
 
 static void drain_cpu_in_one(struct iova_domain *domain, uint32_t cpu, uint32_t size_class)
@@ -335,11 +406,14 @@ static void drain_depot_briefly(struct iova_domain *domain, uint32_t size_class)
 		magazine_drain(domain, size_class, magazine);
 		magazine_delete(domain, size_class, magazine);
 	}
+	lock(domain, IOVA_LOCK_DEPOT, 0, size_class);
+	delete_empties(domain, size_class);
+	unlock(domain, IOVA_LOCK_DEPOT, 0, size_class);
 }
 
 void rcache_stop_pops(struct iova_domain *domain, bool stop)
 {
-	if (!domain->drain_batch)
+	if (!domain->live)
 		return;
 	for (uint32_t k = 0; k < domain->classes; k++) {
 		lock(domain, IOVA_LOCK_DEPOT, 0, k);
@@ -356,6 +430,7 @@ static void drain_depot_in_one(struct iova_domain *domain, uint32_t size_class)
 		magazine_drain(domain, size_class, magazine);
 		magazine_delete(domain, size_class, magazine);
 	}
+	delete_empties(domain, size_class);
 	unlock(domain, IOVA_LOCK_DEPOT, 0, size_class);
 }
 

@@ -187,6 +187,8 @@ static enum replay_status create(struct replay *r, uint32_t number, uint64_t sta
 		return REPLAY_EXISTS;
 	switch (iova_create(&config, &d->core)) {
 	case IOVA_OK:
+		if (d->core->classes != config.classes)
+			return REPLAY_BAD_CONFIG; /* the design wants others than all count in */
 		for (uint32_t cpu = 0; cpu < config.cpus_possible; cpu++)
 			r->online[cpu] ? iova_cpu_online(d->core, cpu) :
 					 iova_cpu_offline(d->core, cpu);

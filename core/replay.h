@@ -45,9 +45,8 @@ enum replay_flag {
 
 #define NO_SLOT UINT32_MAX
 
-/* What Linux's slabs take for one object: struct iova, struct iova_magazine. */
+/* What Linux's slab takes for one struct iova. */
 #define LINUX_RANGE_BYTES 40u
-#define LINUX_MAGAZINE_BYTES 1024u
 
 /* Columns of `count` rows. A null limit is UINT64_MAX, a null slot NO_SLOT, other nulls 0. */
 struct replay_events {

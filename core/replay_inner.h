@@ -27,9 +27,9 @@ struct replay_domain {
 	uint64_t live, live_ranges; /* pages and ranges users hold */
 	uint64_t outside;	  /* pages of the tree that are neither live nor cached */
 	uint64_t cached;	  /* tree pages - live - outside; if overdrawn, 0 */
-	uint64_t ranges, magazines; /* as last accounted */
+	uint64_t ranges, magazines, magazine_bytes; /* as last accounted */
 	uint32_t depot[IOVA_MAX_CLASSES]; /* full magazines, as last accounted */
-	uint32_t unused[6];	  /* to a power of two: the fastest to index */
+	uint32_t unused[4];	  /* to a power of two: the fastest to index */
 };
 
 _Static_assert(sizeof(struct replay_domain) == 128, "two cache lines");
@@ -49,7 +49,7 @@ struct replay {
 	uint64_t next_sample; /* IOVA_NEVER: none; may pass the end of the clock */
 	uint64_t next_due;    /* earliest deadline of any domain */
 	uint64_t wake;	      /* the earlier of the two; 0 before the start */
-	uint64_t ranges, magazines, depot; /* of all domains */
+	uint64_t ranges, magazines, magazine_bytes, depot; /* of all domains */
 	uint64_t not_calls;	/* rows that are not for a replay */
 	uint64_t buried_ranges; /* that were live when their domain was destroyed */
 	page_time cached_past; /* see cached_page_ns() */
@@ -118,10 +118,13 @@ static inline void account(struct replay *r, struct replay_domain *d)
 {
 	uint64_t ranges = d->core ? d->core->tree.index.count - 1 : 0;
 	uint64_t magazines = d->core ? d->core->magazines : 0;
+	uint64_t bytes = d->core ? d->core->magazine_bytes : 0;
 	r->ranges += ranges - d->ranges;
 	r->magazines += magazines - d->magazines;
+	r->magazine_bytes += bytes - d->magazine_bytes;
 	d->ranges = ranges;
 	d->magazines = magazines;
+	d->magazine_bytes = bytes;
 	for (uint32_t k = 0; k < r->config.classes; k++) {
 		uint32_t depot = d->core ? (uint32_t)d->core->rcache[k].depot.length : 0;
 		if (unlikely(depot != d->depot[k]))
@@ -130,7 +133,7 @@ static inline void account(struct replay *r, struct replay_domain *d)
 	raise_peak(&r->totals.ranges_peak, r->ranges);
 	raise_peak(&r->totals.magazines_peak, r->magazines);
 	raise_peak(&r->totals.linux_bytes_peak,
-		   r->ranges * LINUX_RANGE_BYTES + r->magazines * LINUX_MAGAZINE_BYTES);
+		   r->ranges * LINUX_RANGE_BYTES + r->magazine_bytes);
 	count_cached(r, d);
 }
 

@@ -103,7 +103,7 @@ enum replay_status samples_add(struct sample_store *store, struct sample_slot *a
 
 static uint32_t entries(const struct magazine *magazine)
 {
-	return magazine ? (uint32_t)magazine->count : 0;
+	return magazine ? magazine->count : 0;
 }
 
 static void add_cpu_pages(const struct sample_slot *at, const struct iova_domain *domain)
@@ -155,8 +155,10 @@ static void add_cached(const struct sample_store *store, uint32_t *bins,
 			add_magazine_to_map(store, bins, k, cache->previous,
 					    entries(cache->previous));
 		}
-		for (const struct magazine *m = domain->rcache[k].depot.head; m; m = m->next)
-			add_magazine_to_map(store, bins, k, m, IOVA_MAGAZINE_CAPACITY);
+		const struct magazine *m;
+		for (uintptr_t at = domain->rcache[k].depot.head; (m = link_magazine(at));
+		     at = m->link)
+			add_magazine_to_map(store, bins, k, m, link_capacity(at));
 	}
 }
 

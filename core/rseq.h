@@ -12,10 +12,11 @@
  *
  * The front. That one store must move the magazine's count and count the operation.
  * Therefore the count lives in a word of the cache itself while sequences may use it,
- * together with the operations it has not shown yet:
+ * together with the operations it has not shown yet and what the magazine has room for:
  *   bits 0..15    1 + entries of the loaded magazine; 0: closed, no sequence may run
- *   bits 16..63   entries taken since the front was opened
- * Entries put follow from the two. The magazine's own count is that of the moment of
+ *   bits 16..47   entries taken since the front was opened
+ *   bits 48..63   1 + its capacity; 0: closed
+ * Entries put follow from the first two. The magazine's own count is that of the moment of
  * opening. What a sequence writes besides, the slot above the top, means nothing before
  * its store.
  *
@@ -66,22 +67,30 @@ struct rseq_site {
 
 #define FRONT_CLOSED UINT64_C(0)
 #define FRONT_TAKEN_SHIFT 16
+#define FRONT_CAPACITY_SHIFT 48
 
-_Static_assert(IOVA_MAGAZINE_CAPACITY + 1 < 1u << FRONT_TAKEN_SHIFT, "a front holds any count");
+_Static_assert(IOVA_MAGAZINE_MOST + 1 < 1u << FRONT_TAKEN_SHIFT, "a front holds any count");
 
 /* The lock is held, no sequence can run. */
 static inline uint64_t front_of(const struct magazine *loaded)
 {
-	return 1 + loaded->count;
+	return (1 + (uint64_t)loaded->capacity) << FRONT_CAPACITY_SHIFT |
+	       (1 + (uint64_t)loaded->count);
+}
+
+/* Entries taken since it was opened. */
+static inline uint64_t front_taken(uint64_t front)
+{
+	return (uint32_t)(front >> FRONT_TAKEN_SHIFT);
 }
 
 static inline void front_write_back(struct cpu_cache *cache, uint64_t front)
 {
 	uint64_t count = (front & ((UINT64_C(1) << FRONT_TAKEN_SHIFT) - 1)) - 1;
-	uint64_t taken = front >> FRONT_TAKEN_SHIFT;
+	uint64_t taken = front_taken(front);
 	cache->hits_loaded += taken;
 	cache->puts += count + taken - cache->loaded->count;
-	cache->loaded->count = count;
+	cache->loaded->count = (uint32_t)count;
 }
 
 #if IOVA_HAS_RSEQ
@@ -193,22 +202,20 @@ static inline bool rseq_put(const struct rseq_site *site, const struct cpu_cache
 			    uint64_t pfn)
 {
 	uint64_t cache, count, loaded;
-	/* A front that counted 2^47 entries goes to the lock, which writes the number back. */
+	/* A front that counted 2^31 entries goes to the lock, which writes the number back. */
 	__asm__ volatile goto(RSEQ_BEGIN RSEQ_ENTER_CACHE
-			      "testq %[count], %[count]\n\t"
-			      "js %l[refused]\n\t"
+			      "testb $0x80, %c[front] + 5(%[cache])\n\t"
+			      "jnz %l[refused]\n\t"
+			      "cmpw %w[count], %c[front] + 6(%[cache])\n\t"
+			      "jbe %l[refused]\n\t"
 			      "movzwl %w[count], %k[count]\n\t"
-			      "leal -1(%[count]), %k[loaded]\n\t"
-			      "cmpl %[capacity], %k[loaded]\n\t"
-			      "jae %l[refused]\n\t"
 			      "movq %c[loaded_at](%[cache]), %[loaded]\n\t"
 			      "movq %[pfn], (%[loaded], %[count], 8)\n\t"
 			      "incq %c[front](%[cache])\n"
 			      "2:\tmovq $0, %%fs:%c[sequence](%[area])\n\t"
 			      RSEQ_END
 			      : [cache] "=&r"(cache), [count] "=&r"(count), [loaded] "=&r"(loaded)
-			      : [area] "r"(site->area), RSEQ_INPUTS(site, row), [pfn] "r"(pfn),
-				[capacity] "i"(IOVA_MAGAZINE_CAPACITY)
+			      : [area] "r"(site->area), RSEQ_INPUTS(site, row), [pfn] "r"(pfn)
 			      : "cc", "memory"
 			      : refused, aborted);
 	return true;

@@ -48,7 +48,7 @@ static uint64_t entries_of(const struct magazine *magazine)
 /* Untouched caches of a live domain stay untouched. */
 static bool was_used(const struct iova_domain *domain, const struct cpu_cache *cache)
 {
-	return !domain->drain_batch || sync_load(&cache->used);
+	return !domain->live || sync_load(&cache->used);
 }
 
 static void add_cpus(const struct iova_domain *domain, uint32_t size_class,
@@ -84,7 +84,8 @@ static void add_rcache(const struct iova_domain *domain, uint32_t size_class,
 	sum->found_armed = rcache->found_armed;
 	sum->depot = rcache->depot.length;
 	sum->depot_peak = rcache->depot.peak;
-	sum->cached += rcache->depot.length * IOVA_MAGAZINE_CAPACITY;
+	sum->depot_empties = rcache->depot.empties;
+	sum->cached += rcache->depot.cached;
 	unlock(domain, IOVA_LOCK_DEPOT, 0, size_class);
 }
 
@@ -134,6 +135,7 @@ struct iova_totals iova_read_totals(const iova_domain *domain)
 	struct iova_totals totals = {
 		.magazines = peek(&domain->magazines),
 		.magazines_peak = peek(&domain->magazines_peak),
+		.magazine_bytes = peek(&domain->magazine_bytes),
 		.warnings = peek(&domain->warnings),
 		.runs = peek(&domain->runs),
 	};
@@ -152,48 +154,94 @@ struct cached_list {
 	size_t count;
 };
 
-static bool add_magazine(struct cached_list *list, const struct magazine *magazine, uint64_t count)
+static void add_entries(struct cached_list *list, const struct magazine *magazine,
+			uint64_t count)
 {
-	if (count > IOVA_MAGAZINE_CAPACITY)
-		return false;
 	for (uint64_t i = 0; i < count; i++) {
 		if (list->pfn)
 			list->pfn[list->count] = magazine->pfn[i];
 		list->count++;
 	}
-	return true;
+}
+
+/* NULL, or a fault. */
+static const char *add_magazine(struct cached_list *list, const struct magazine *magazine,
+				uint64_t *bytes)
+{
+	if (!magazine)
+		return NULL;
+	if (!magazine_can_hold(magazine->capacity))
+		return "a magazine has a capacity that is none";
+	if (magazine->count > magazine->capacity)
+		return "a magazine holds more than its capacity";
+	*bytes += magazine_bytes(magazine->capacity);
+	add_entries(list, magazine, magazine->count);
+	return NULL;
+}
+
+static const char *add_caches(const struct iova_domain *domain, uint32_t size_class,
+			      struct cached_list *list, uint64_t *magazines, uint64_t *bytes)
+{
+	for (uint32_t cpu = 0; cpu < domain->cpus_possible; cpu++) {
+		const struct cpu_cache *cache = cpu_cache_of(domain, cpu, size_class);
+		/* Held only to have the counts of a live domain up to date. */
+		if (was_used(domain, cache) && domain->live) {
+			lock(domain, IOVA_LOCK_CPU, cpu, size_class);
+			unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
+		}
+		const struct magazine *two[] = { cache->loaded, cache->previous };
+		for (unsigned i = 0; i < 2; i++) {
+			*magazines += two[i] != NULL;
+			const char *fault = add_magazine(list, two[i], bytes);
+			if (fault)
+				return fault;
+		}
+	}
+	return NULL;
+}
+
+static const char *add_depot(const struct depot *depot, struct cached_list *list,
+			     uint64_t *magazines, uint64_t *bytes)
+{
+	uint64_t length = 0, empties = 0, cached = list->count;
+	const struct magazine *magazine;
+	for (uintptr_t at = depot->head; (magazine = link_magazine(at)); at = magazine->link) {
+		if (++length > depot->length)
+			return "a depot's list is longer than its length";
+		*bytes += magazine_bytes(link_capacity(at));
+		add_entries(list, magazine, link_capacity(at));
+	}
+	if (length != depot->length)
+		return "a depot's list is shorter than its length";
+	if (list->count - cached != depot->cached)
+		return "a depot's count of ranges is wrong";
+	for (uintptr_t at = depot->empty_head; (magazine = link_magazine(at));
+	     at = magazine->link) {
+		if (++empties > depot->empties)
+			return "a depot's list of empty magazines is longer than its length";
+		*bytes += magazine_bytes(link_capacity(at));
+	}
+	if (empties != depot->empties)
+		return "a depot's list of empty magazines is shorter than its length";
+	*magazines += length + empties;
+	return NULL;
 }
 
 /* All cached pfns into the list, or only counted where it has no room. NULL, or a fault. */
 static const char *gather(const struct iova_domain *domain, struct cached_list *list)
 {
-	uint64_t magazines = 0;
-	for (uint32_t k = 0; k < domain->classes; k++) {
-		for (uint32_t cpu = 0; cpu < domain->cpus_possible; cpu++) {
-			const struct cpu_cache *cache = cpu_cache_of(domain, cpu, k);
-			/* Held only to have the counts of a live domain up to date. */
-			if (was_used(domain, cache) && domain->drain_batch) {
-				lock(domain, IOVA_LOCK_CPU, cpu, k);
-				unlock(domain, IOVA_LOCK_CPU, cpu, k);
-			}
-			const struct magazine *two[] = { cache->loaded, cache->previous };
-			for (unsigned i = 0; i < 2; i++) {
-				magazines += two[i] != NULL;
-				if (!add_magazine(list, two[i], entries_of(two[i])))
-					return "a magazine holds more than its capacity";
-			}
-		}
-		uint64_t length = 0;
-		for (const struct magazine *m = domain->rcache[k].depot.head; m; m = m->next) {
-			if (++length > domain->rcache[k].depot.length)
-				return "a depot's list is longer than its length";
-			add_magazine(list, m, IOVA_MAGAZINE_CAPACITY);
-		}
-		if (length != domain->rcache[k].depot.length)
-			return "a depot's list is shorter than its length";
-		magazines += length;
+	uint64_t magazines = 0, bytes = 0;
+	const char *fault = NULL;
+	for (uint32_t k = 0; k < domain->classes && !fault; k++) {
+		fault = add_caches(domain, k, list, &magazines, &bytes);
+		if (!fault)
+			fault = add_depot(&domain->rcache[k].depot, list, &magazines, &bytes);
 	}
-	return magazines == domain->magazines ? NULL : "the count of magazines is wrong";
+	if (fault)
+		return fault;
+	if (magazines != domain->magazines)
+		return "the count of magazines is wrong";
+	return bytes == domain->magazine_bytes ? NULL : "the count of magazines' bytes is wrong";
 }
 
 static void sift_down(uint64_t *heap, size_t at, size_t count)

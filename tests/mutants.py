@@ -35,8 +35,9 @@ DISCUSSED = (
         """\
 		struct depot *depot = &domain->rcache[k].depot;
 		do {
-			struct magazine *magazine = depot->head;
-			depot->head = magazine->next;
+			struct magazine *magazine = link_magazine(depot->head);
+			magazine->capacity = link_capacity(depot->head);
+			depot->head = magazine->link;
 			magazine_delete(domain, k, magazine);
 		} while (depot->head);
 """,
@@ -54,9 +55,10 @@ DISCUSSED = (
         """\
 		struct depot *depot = &domain->rcache[size_class].depot;
 		do {
-			magazine = depot->head;
-			depot->head = magazine->next;
-			magazine->count = IOVA_MAGAZINE_CAPACITY;
+			magazine = link_magazine(depot->head);
+			magazine->capacity = link_capacity(depot->head);
+			depot->head = magazine->link;
+			magazine->count = magazine->capacity;
 			depot->length--;
 			magazine_drain(domain, size_class, magazine);
 			magazine_delete(domain, size_class, magazine);
@@ -74,7 +76,7 @@ DISCUSSED = (
         "a popped magazine's link is read as its count",
         "depot.h",
         "test_rcache",
-        "\tmagazine->count = IOVA_MAGAZINE_CAPACITY;\n",
+        "\tmagazine->count = magazine->capacity;\n",
         "",
     ),
 )
@@ -264,27 +266,30 @@ magazine_take_top(
         "depot.h",
         "test_rcache",
         """\
-	struct magazine *magazine = depot->head;
+	uintptr_t link = *head;
+	struct magazine *magazine = link_magazine(link);
 	if (!magazine)
 		return NULL;
-	depot->head = magazine->next;
+	*head = magazine->link;
 """,
         """\
-	struct magazine **link = &depot->head, *magazine;
-	if (!*link)
+	uintptr_t link = *head;
+	if (!link)
 		return NULL;
-	while ((*link)->next)
-		link = &(*link)->next;
-	magazine = *link;
-	*link = NULL;
+	while (link_magazine(link)->link) {
+		head = &link_magazine(link)->link;
+		link = *head;
+	}
+	struct magazine *magazine = link_magazine(link);
+	*head = 0;
 """,
     ),
     Mutant(
         "a magazine is full one entry early",
         "magazine.h",
         "test_rcache",
-        "magazine->count < IOVA_MAGAZINE_CAPACITY;",
-        "magazine->count < IOVA_MAGAZINE_CAPACITY - 1;",
+        "magazine->count < magazine->capacity;",
+        "magazine->count + 1 < magazine->capacity;",
     ),
     Mutant(
         "an entry at the limit is not taken",
@@ -334,7 +339,7 @@ magazine_take_top(
         "the empty magazine is not freed when one is taken from the depot",
         "rcache.c",
         "test_rcache",
-        "\tmagazine_delete(domain, size_class, cache->loaded);\n\tset_loaded(cache, full);\n",
+        "\tmagazine_delete(domain, size_class, empty);\n\tset_loaded(cache, full);\n",
         "\tset_loaded(cache, full);\n",
     ),
     Mutant(
@@ -348,8 +353,8 @@ magazine_take_top(
         "a new magazine's count is taken as it comes from the allocator",
         "rcache.c",
         "test_rcache",
-        "\tmagazine->count = 0;\n\tcount_shared(",
-        "\tcount_shared(",
+        "\tmagazine->count = 0;\n\tmagazine->capacity = capacity;\n",
+        "\tmagazine->capacity = capacity;\n",
     ),
     Mutant(
         "a free that could not be cached is dropped",
@@ -381,7 +386,7 @@ magazine_take_top(
         "rcache.c",
         "test_jobs",
         "\tif (!magazine_has_room(magazine)) {\n\t\tbool pushed",
-        "\tif (magazine->count <= IOVA_MAGAZINE_CAPACITY) {\n\t\tbool pushed",
+        "\tif (magazine->count <= magazine->capacity) {\n\t\tbool pushed",
     ),
 )
 
@@ -443,13 +448,13 @@ LOCKS = (
         "rcache.c",
         "test_locks",
         """\
-	if (!domain->drain_batch)
+	if (!domain->live)
 		unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
 	if (surplus) {
 		magazine_drain(domain, size_class, surplus);
 		magazine_delete(domain, size_class, surplus);
 	}
-	if (domain->drain_batch)
+	if (domain->live)
 		unlock(domain, IOVA_LOCK_CPU, cpu, size_class);
 """,
         """\
@@ -464,9 +469,9 @@ LOCKS = (
         "a depot's lock is kept when it is empty",
         "rcache.c",
         "test_locks",
-        "\t\trcache->popped++;\n\tunlock(domain, IOVA_LOCK_DEPOT, cpu, size_class);\n",
-        "\t\trcache->popped++;\n\tif (magazine)\n"
-        "\t\tunlock(domain, IOVA_LOCK_DEPOT, cpu, size_class);\n",
+        "\tunlock(domain, IOVA_LOCK_DEPOT, cpu, size_class);\n\treturn magazine;\n",
+        "\tif (magazine)\n\t\tunlock(domain, IOVA_LOCK_DEPOT, cpu, size_class);\n"
+        "\treturn magazine;\n",
     ),
     Mutant(
         "a look-up takes no lock",
@@ -480,6 +485,51 @@ LOCKS = (
         """\
 	bool found = tree_find(&domain->tree, pfn, result);
 """,
+    ),
+)
+
+MECHANISMS = (
+    Mutant(
+        "who bails empties a magazine all the same",
+        "rcache.c",
+        "test_mechanisms",
+        "\tif (must_bail(domain, cpu, size_class))\n\t\treturn false;\n",
+        "\t(void)must_bail;\n",
+    ),
+    Mutant(
+        "the list of empty magazines has no bound",
+        "rcache.c",
+        "test_mechanisms",
+        "rcache->depot.empties < domain->mechanism.empties_max && *empty",
+        "domain->mechanism.empties_max && *empty",
+    ),
+    Mutant(
+        "a decision on the magazines' capacity is ignored",
+        "job.c",
+        "test_mechanisms",
+        "\tif (magazine_can_hold(decision->magazine))\n",
+        "\tif (magazine_can_hold(decision->magazine) && decision->magazine < 0)\n",
+    ),
+    Mutant(
+        "a popped magazine has the capacity of those made now",
+        "depot.h",
+        "test_rcache",
+        "\tmagazine->capacity = link_capacity(link);\n",
+        "\tmagazine->capacity = IOVA_MAGAZINE_CAPACITY;\n",
+    ),
+    Mutant(
+        "a new magazine does not arm the job",
+        "job.c",
+        "test_mechanisms",
+        "\tuint64_t delay = domain->mechanism.arm_delay_ns;\n",
+        "\tuint64_t delay = 0;\n",
+    ),
+    Mutant(
+        "the state of CPUs overlaps that of the class",
+        "domain.c",
+        "test_mechanisms",
+        "rcache->cpu_state = state + round_up_64(domain->design->state_size);",
+        "rcache->cpu_state = state;",
     ),
 )
 
@@ -521,4 +571,4 @@ REPLAY = (
     ),
 )
 
-MUTANTS = (*DISCUSSED, *TREE, *INDEX, *CHECK, *CACHES, *JOBS, *LOCKS, *REPLAY)
+MUTANTS = (*DISCUSSED, *TREE, *INDEX, *CHECK, *CACHES, *JOBS, *LOCKS, *MECHANISMS, *REPLAY)

@@ -232,6 +232,11 @@ def test_a_file_of_a_preset_s_name_is_that_file(tmp_path: Path) -> None:
         (["convert", "scsi-256", "-"], "Give the file's name"),
         (["convert", "scsi-256", "x.parquet", "--design", "linux-9"], "built in: linux-6.1"),
         (["info", "burst8-6.12", "--set", "a=1"], "is a recorded trace"),
+        (["compare", "nope", "--set", "x=1"], "nope: is no file, and no preset or bundled trace"),
+        (["compare", "scsi-255", "--seed", "1"], "Did you mean scsi-256?"),
+        (["compare", "scsi-256", "nope", "--set", "cpus=3"], "nope: is no file"),
+        (["convert", "nope", "x.parquet", "--prices", "x"], "nope: is no file"),
+        (["info", "nope", "--set", "a=1"], "nope: is no file"),
         (["info", "scsi-256", "--set", "depth"], "is not of the form key=value"),
     ],
 )
@@ -242,6 +247,14 @@ def test_an_error_is_one_sentence_and_nothing_is_written(
     assert told in output
     assert "Traceback" not in output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trace_that_was_generated_has_no_kernel_to_be_verified_against(tmp_path: Path) -> None:
+    out = tmp_path / "made.parquet"
+    iova("convert", "board-4", out, "--set", "duration_s=0.05")
+    for design in ([], ["--design", "linux-6.12"]):
+        told = iova("verify", out, *design, status=2)
+        assert "made.parquet: this was generated from a workload, not recorded" in told
 
 
 def test_a_workload_s_own_file_is_not_overwritten(tmp_path: Path) -> None:

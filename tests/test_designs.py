@@ -56,8 +56,8 @@ def test_parameters_are_set_and_auto_leaves_the_choice_to_the_design() -> None:
     spec = parse_design("linux-6.12,threshold=auto,delay_ms=10")
     assert dict(spec.params) == {"threshold": AUTO, "delay_ms": 10}
     assert spec.label == "linux-6.12,threshold=auto,delay_ms=10"
-    assert parse_design("linux-6.1,depot=7").make().depot_max == 7
-    assert parse_design("linux-6.12").make().depot_max is None
+    assert parse_design("linux-6.1,depot=7").make().mechanism(4)["depot_max"] == 7
+    assert parse_design("linux-6.12").make().mechanism(4)["depot_max"] is None
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,13 @@ def test_parameters_are_set_and_auto_leaves_the_choice_to_the_design() -> None:
     [
         ("linux-9.9", "no design 'linux-9.9'; built in: linux-6.1"),
         ("linux-6.12,treshold=1", "no parameter 'treshold'; it has: delay_ms, threshold"),
-        ("unbounded,depot=1", "it has: none"),
+        ("unbounded,depot=1", "it has: tree, magazine, classes, hold"),
+        ("linux-6.12,magazine=126", "magazine=126 is not 2**n - 1 entries within 3..1023"),
+        ("linux-6.12,magazine=2047", "magazine=2047 is not 2**n - 1"),
+        ("linux-6.12,magazine=x", "magazine=x is not"),
+        ("linux-6.12,tree=fast", "tree=fast is neither linear nor indexed"),
+        ("linux-6.12,classes=11", "classes=11 is not within 1..10"),
+        ("linux-6.12,hold=0", "hold=0 is not within 1..1023 ranges"),
         ("linux-6.12,threshold", "not of the form key=value"),
         ("linux-6.12,=1", "not of the form key=value"),
         ("linux-6.12,delay_ms=0", "not within 1..86400000"),
@@ -83,12 +89,40 @@ def test_a_design_that_can_not_be_made_says_why(text: str, problem: str) -> None
         parse_design(text)
 
 
+def test_options_go_with_any_design_and_leave_its_parameters_alone(module: str) -> None:
+    text = ",magazine=31,classes=8,hold=5,tree=indexed"
+    for name in ("linux-6.1,depot=7", "linux-6.12", "linux-7.3", f"{module}:Mine"):
+        plain = parse_design(name).make().mechanism(4)
+        changed = parse_design(name + text).make().mechanism(4)
+        options = {"magazine": 31, "classes": 8, "tree_batch": 5, "indexed": True}
+        assert changed == {**plain, **options}
+        assert (plain["magazine"], plain["classes"], plain["tree_batch"]) == (127, 6, 0)
+        assert not plain["indexed"]
+    assert parse_design("linux-6.12" + text).label == "linux-6.12" + text
+
+
+def test_a_policy_s_attributes_are_its_options_and_the_user_has_the_last_word() -> None:
+    class Small:
+        magazine, classes, tree, hold, empties_max, bail, arm_by_growth, unbound = (
+            15, 7, "indexed", 9, 4, True, True, True,
+        )  # fmt: skip
+
+        def look(self, view: object) -> None: ...
+
+    own = _core.Design(Small()).mechanism(4)
+    assert (own["magazine"], own["classes"], own["tree_batch"], own["indexed"]) == (15, 7, 9, True)
+    assert (own["empties_max"], own["bail"], own["arm_by_growth"]) == (4, True, True)
+    assert own["unbound"]
+    changed = _core.Design(Small(), magazine=63, tree="linear").mechanism(4)
+    assert changed == {**own, "magazine": 63, "indexed": False}
+
+
 def test_a_class_of_the_user_s_is_found_where_the_command_is_run(module: str) -> None:
     spec = parse_design(f"{module}:Mine,share=0.25")
     assert spec.name == "Mine"
     assert dict(spec.params) == {"share": 0.25}
     made = spec.make()
-    assert (made.name, made.depot_max) == ("Mine", 3)
+    assert (made.name, made.mechanism(4)["depot_max"]) == ("Mine", 3)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +171,11 @@ def test_a_policy_is_recognised_by_its_hook() -> None:
         {"arm_delay_ns": 2**63},
         {"depot_max": "x"},
         {"arm_delay_ns": None},
+        {"magazine": 128},
+        {"classes": 0},
+        {"tree": "none"},
+        {"hold": 0},
+        {"empties_max": -1},
     ],
 )
 def test_a_policy_s_attributes_are_checked(attributes: dict[str, object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -43,3 +44,51 @@ def test_rings_are_lost_whole_and_only_by_linux_s_rule(findings: ModuleType) -> 
     by_linux, by_covered = (row.split("|") for row in rows[1:])
     assert int(by_linux[2].replace(",", "")) == 256 * int(by_linux[3]) > 0
     assert by_covered[2].strip() == "0"
+
+
+# ----------------------------------------------------------------------------------- pages
+
+
+def skeleton(text: str) -> str:
+    """A page without its numbers and without where its lines end."""
+    return " ".join(re.sub(r"-?[\d,.]*\d", "#", text).split())
+
+
+def is_svg(text: str) -> bool:
+    return text.startswith("<svg ") and text.endswith("</svg>\n") and "<path" in text
+
+
+@pytest.mark.usefixtures("findings")
+def test_every_page_is_what_its_command_writes_with_other_numbers() -> None:
+    pages = importlib.import_module("benchmarks.findings_pages")
+    frame = importlib.import_module("benchmarks.findings_frame")
+    assert pages.MODULES
+    for name in pages.MODULES:
+        page = pages.page_named(name)
+        told = page.tell(frame.do_all(page.jobs(True)), True)
+        # A short run has fewer rows; the prose is the same.
+        short, written = (
+            [skeleton(part) for part in text.split("\n\n") if not part.startswith("|")]
+            for text in (frame.page_text(page, told), page.path.read_text())
+        )
+        assert short == written, name
+        assert is_svg(frame.svg(told.picture))
+
+
+@pytest.mark.usefixtures("findings")
+def test_every_page_is_in_the_index_and_has_a_picture_of_its_own() -> None:
+    pages = importlib.import_module("benchmarks.findings_pages")
+    index = (ROOT / "docs/findings/README.md").read_text()
+    for name in pages.MODULES:
+        page = pages.page_named(name)
+        assert f"| [{name}.md]({name}.md) | {page.question} |" in index
+        assert f"]({name}.svg)" in page.path.read_text()
+        assert is_svg(page.picture.read_text())
+
+
+def test_an_unknown_page_is_an_error_that_names_those_there_are(
+    findings: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        findings.main(["nope"])
+    assert "no such page or case: nope; there are: model, model/few" in capsys.readouterr().err

@@ -54,6 +54,10 @@ extern "C" {
 /* CPUs a domain may have at most. */
 #define IOVA_MAX_CPUS 65536u
 
+/* Entries a magazine may hold: 2^n - 1 of them, so that its size is a power of two. */
+#define IOVA_MAGAZINE_LEAST 3u
+#define IOVA_MAGAZINE_MOST 1023u
+
 /* "No time": not armed, nothing due. */
 #define IOVA_NEVER UINT64_MAX
 /* Looks of one job that asks to look again lie at least this far apart: 1 ms. */
@@ -92,7 +96,7 @@ struct iova_range {
 enum iova_memory_kind {
 	IOVA_MEMORY_DOMAIN,   /* the domain itself, a design's state */
 	IOVA_MEMORY_CACHES,   /* per-CPU cache heads, and what is looked up by CPU or pfn: zeroed */
-	IOVA_MEMORY_MAGAZINE, /* one magazine: 1 KiB, aligned to 64 */
+	IOVA_MEMORY_MAGAZINE, /* one magazine: 1 KiB, or as the design says; aligned to 64 */
 	IOVA_MEMORY_TREE,     /* a node of the range tree: up to 1 KiB, aligned to 16 */
 	IOVA_MEMORY_REPLAY,   /* tables of a replay */
 	IOVA_MEMORY_KINDS
@@ -155,6 +159,10 @@ struct iova_view {
 	uint64_t depot_low;   /* fewest since this job last ran, or since creation */
 	uint64_t pushed, popped; /* magazines put into and taken out of the depot by CPUs, ever */
 	uint64_t tree_allocated; /* ranges of this class cut from the tree, ever */
+	uint64_t tree_freed;	 /* ranges of this class given back to it, ever */
+	uint64_t depot_cached;	 /* ranges in the depot */
+	uint32_t magazine;	 /* entries of the magazines that are made now */
+	void *cpu_state; /* the design's cpu_state_size bytes for each of cpus_possible CPUs */
 	const struct iova_domain *domain; /* for iova_read_cpu() */
 };
 
@@ -175,6 +183,12 @@ struct iova_decision {
 	 */
 	uint32_t trim_count;
 	uint32_t *trim;
+	/*
+	 * Entries of the magazines of this class that are made from now on, 2^n - 1 within
+	 * IOVA_MAGAZINE_LEAST .. IOVA_MAGAZINE_MOST; any other number changes nothing.
+	 * Those there are keep their size.
+	 */
+	uint32_t magazine;
 };
 
 /* What one CPU's cache of one class holds and has done; counts since creation. */
@@ -194,23 +208,50 @@ struct iova_param {
 
 #define IOVA_MAX_PARAMS 8u
 
+struct iova_config;
+
+/* All zero but for depot_max: an unbounded depot that nothing shrinks. */
 struct iova_mechanism {
 	uint64_t depot_max;	  /* full magazines per class; UINT64_MAX: no bound */
 	uint64_t arm_delay_ns;	  /* a push arms the job this much later; 0: never */
 	bool magazines_at_first_use; /* else two per CPU and class at iova_make_caches() */
+	bool arm_by_growth; /* so does a magazine that is made for a CPU's free */
+	/*
+	 * Where the depot has no room for a full magazine: the range that would go on top of
+	 * an empty one goes to the tree, and no magazine moves. Else the full one is emptied
+	 * into the tree.
+	 */
+	bool bail;
+	/*
+	 * For the lab: the job runs where a CPU is idle (an unbound work queue); else on the
+	 * CPU that armed it, where it waits as long as that has interrupts to serve.
+	 */
+	bool unbound;
+	bool indexed;	    /* for the lab: tree work has the price of our index, not of a walk */
+	uint32_t magazine;  /* entries of a magazine at first; 0: IOVA_MAGAZINE_CAPACITY */
+	uint32_t classes;   /* size classes; 0: as in iova_config */
+	uint32_t tree_batch; /* a magazine is emptied in holds of so many ranges; 0: in one */
+	uint64_t empties_max; /* empty magazines a depot keeps for CPUs that need one */
 };
 
 struct iova_design {
 	const char *name, *summary;
 	const struct iova_param *params;
 	uint32_t param_count;
-	/* values has param_count numbers, in range. */
+	/*
+	 * values has param_count numbers, in range; cpus_possible and classes are those of
+	 * the config. The mechanism is what struct iova_mechanism says beside its name, and
+	 * what does not fit is refused by iova_create().
+	 */
 	void (*setup)(const struct iova_design *design, const uint64_t *values,
-		      struct iova_mechanism *mechanism);
-	/* May be NULL if arm_delay_ns is 0. state: state_size bytes per class, zeroed. */
+		      const struct iova_config *config, struct iova_mechanism *mechanism);
+	/*
+	 * May be NULL if arm_delay_ns is 0. state: state_size bytes per class, zeroed; the
+	 * view has cpu_state_size bytes per class and CPU, zeroed too.
+	 */
 	void (*look)(const struct iova_design *design, void *state, const uint64_t *values,
 		     const struct iova_view *view, struct iova_decision *decision);
-	size_t state_size;
+	size_t state_size, cpu_state_size;
 	void *user; /* for designs made at run time; the library does not look at it */
 };
 
@@ -316,6 +357,7 @@ struct iova_counters {
 	uint64_t armed, found_armed; /* pushes that armed the job, that found it armed */
 	uint64_t runs;		   /* runs of the job */
 	uint64_t depot, depot_peak; /* full magazines: now, at most */
+	uint64_t depot_empties;	    /* empty ones, of designs that keep them */
 	uint64_t cached;	   /* ranges in magazines now, walks all CPUs */
 };
 
@@ -330,6 +372,7 @@ struct iova_totals {
 	uint64_t tree_bytes;	/* memory of the tree's nodes */
 	uint64_t magazines;	/* allocated now */
 	uint64_t magazines_peak;
+	uint64_t magazine_bytes; /* that they take */
 	uint64_t warnings;	/* bad reservations, unknown pfns found in a magazine */
 	uint64_t runs;		/* jobs run */
 };

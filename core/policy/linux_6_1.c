@@ -15,12 +15,10 @@ static const struct iova_param params[] = {
 };
 
 static void setup(const struct iova_design *design, const uint64_t *values,
-		  struct iova_mechanism *mechanism)
+		  const struct iova_config *config, struct iova_mechanism *mechanism)
 {
-	(void)design;
+	(void)design, (void)config;
 	mechanism->depot_max = values[DEPOT];
-	mechanism->arm_delay_ns = 0;
-	mechanism->magazines_at_first_use = false;
 }
 
 const struct iova_design design_linux_6_1 = {

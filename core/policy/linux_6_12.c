@@ -21,12 +21,10 @@ const struct iova_param reclaim_params[RECLAIM_PARAM_COUNT] = {
 };
 
 void reclaim_setup(const struct iova_design *design, const uint64_t *values,
-		   struct iova_mechanism *mechanism)
+		   const struct iova_config *config, struct iova_mechanism *mechanism)
 {
-	(void)design;
-	mechanism->depot_max = UINT64_MAX;
+	(void)design, (void)config;
 	mechanism->arm_delay_ns = values[DELAY] * NS_PER_MS;
-	mechanism->magazines_at_first_use = false;
 }
 
 void reclaim_look(const struct iova_design *design, void *state, const uint64_t *values,

@@ -8,9 +8,9 @@
 #include "policy.h"
 
 static void setup(const struct iova_design *design, const uint64_t *values,
-		  struct iova_mechanism *mechanism)
+		  const struct iova_config *config, struct iova_mechanism *mechanism)
 {
-	reclaim_setup(design, values, mechanism);
+	reclaim_setup(design, values, config, mechanism);
 	mechanism->magazines_at_first_use = true;
 }
 

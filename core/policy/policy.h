@@ -20,7 +20,7 @@ extern const struct iova_design design_linux_7_3;
 #define RECLAIM_PARAM_COUNT 4u
 extern const struct iova_param reclaim_params[RECLAIM_PARAM_COUNT];
 void reclaim_setup(const struct iova_design *design, const uint64_t *values,
-		   struct iova_mechanism *mechanism);
+		   const struct iova_config *config, struct iova_mechanism *mechanism);
 void reclaim_look(const struct iova_design *design, void *state, const uint64_t *values,
 		  const struct iova_view *view, struct iova_decision *decision);
 

@@ -8,13 +8,9 @@
 #include "policy.h"
 
 static void setup(const struct iova_design *design, const uint64_t *values,
-		  struct iova_mechanism *mechanism)
+		  const struct iova_config *config, struct iova_mechanism *mechanism)
 {
-	(void)design;
-	(void)values;
-	mechanism->depot_max = UINT64_MAX;
-	mechanism->arm_delay_ns = 0;
-	mechanism->magazines_at_first_use = false;
+	(void)design, (void)values, (void)config, (void)mechanism;
 }
 
 const struct iova_design design_unbounded = {

@@ -15,6 +15,7 @@ from typing_extensions import disjoint_base
 MAX_CLASSES: Final[int]
 BEYOND_CLASSES: Final[int]
 MAGAZINE_CAPACITY: Final[int]
+OPTIONS: Final[tuple[str, ...]]
 AUTO: Final[int]
 VERSION: Final[str]
 SAMPLE_FIELDS: Final[tuple[str, ...]]
@@ -55,6 +56,22 @@ class CpuView(TypedDict):
     hits_depot: int
     puts: int
 
+@type_check_only
+class Mechanism(TypedDict):
+    """``struct iova_mechanism``; depot_max None: no bound."""
+
+    depot_max: int | None
+    arm_delay_ns: int
+    magazines_at_first_use: bool
+    arm_by_growth: bool
+    bail: bool
+    unbound: bool
+    indexed: bool
+    magazine: int
+    classes: int
+    tree_batch: int
+    empties_max: int
+
 @disjoint_base
 class View:
     """What a policy is shown; see ``iova.designs.View``."""
@@ -79,6 +96,12 @@ class View:
     def popped(self) -> int: ...
     @property
     def tree_allocated(self) -> int: ...
+    @property
+    def tree_freed(self) -> int: ...
+    @property
+    def depot_cached(self) -> int: ...
+    @property
+    def magazine(self) -> int: ...
     def cpu(self, cpu: int) -> CpuView: ...
 
 @disjoint_base
@@ -91,12 +114,20 @@ class Design:
     """
 
     error: BaseException | None
-    def __init__(self, design: object, params: Mapping[str, int] | None = None) -> None: ...
+    def __init__(
+        self,
+        design: object,
+        params: Mapping[str, int] | None = None,
+        *,
+        tree: str | None = None,
+        magazine: int | None = None,
+        classes: int | None = None,
+        hold: int | None = None,
+    ) -> None: ...
     @property
     def name(self) -> str: ...
-    @property
-    def depot_max(self) -> int | None:
-        """Most full magazines in a depot; None: no bound."""
+    def mechanism(self, cpus_possible: int, classes: int = 6) -> Mechanism:
+        """What the design makes of a domain of so many CPUs and size classes."""
     def raise_error(self) -> None:
         """Raise what a Python policy raised, once."""
 

@@ -1,5 +1,8 @@
 # Part of _core.pyx: designs: built-in ones by name, and policies in Python.
 
+# What may be chosen for any design, in the order of Design.change(); see iova.designs.
+OPTIONS = ("tree", "magazine", "classes", "hold")
+
 cdef class View:
     cdef const c.iova_view *view
 
@@ -48,6 +51,18 @@ cdef class View:
     def tree_allocated(self):
         return self.get().tree_allocated
 
+    @property
+    def tree_freed(self):
+        return self.get().tree_freed
+
+    @property
+    def depot_cached(self):
+        return self.get().depot_cached
+
+    @property
+    def magazine(self):
+        return self.get().magazine
+
     def cpu(self, uint32_t cpu):
         cdef const c.iova_view *view = self.get()
         if cpu >= view.cpus_possible:
@@ -59,7 +74,10 @@ cdef class Design:
     """A design the core can run: a built-in one, or one made of a Python policy."""
 
     cdef const c.iova_design *design
-    cdef c.iova_design own  # where `design` points for a Python policy
+    cdef const c.iova_design *base  # the built-in one that `own` changes; NULL for a policy
+    cdef c.iova_design own
+    cdef c.iova_mechanism asked  # of a policy in Python; else what the user wants changed
+    cdef bint walks  # the user wants the price of Linux's walk
     cdef uint64_t values[8]
     cdef readonly str name
     cdef object policy
@@ -67,14 +85,15 @@ cdef class Design:
     cdef public object error  # the first exception of the policy
     cdef object on_error  # live: called with it; the default design then decides
 
-    def __init__(self, design, params=None):
+    def __init__(self, design, params=None, *, tree=None, magazine=None, classes=None, hold=None):
         if isinstance(design, str):
             self.use_builtin(design, params or {})
         else:
             self.use_policy(design, params)
+        self.change(tree, magazine, classes, hold)
 
     cdef use_builtin(self, str name, params):
-        self.design = c.iova_design_named(name.encode())
+        self.design = self.base = c.iova_design_named(name.encode())
         if self.design == NULL:
             raise ValueError(f"there is no design {name!r}; built in: "
                              + ", ".join(d["name"] for d in builtin_designs()))
@@ -85,8 +104,12 @@ cdef class Design:
         for key, value in params.items():
             if key not in names:
                 raise ValueError(f"design {name} has no parameter {key!r}; it has: "
-                                 + (", ".join(names) or "none"))
+                                 + ", ".join([*names, *OPTIONS]))
             self.set_value(names.index(key), value)
+        self.own = self.design[0]
+        self.own.setup = _changed_setup
+        self.own.user = <void *>self
+        self.design = &self.own
 
     cdef set_value(self, int i, value):
         cdef const c.iova_param *param = &self.design.params[i]
@@ -108,7 +131,7 @@ cdef class Design:
         self.name_bytes = self.name.encode()
         self.own.name = self.name_bytes
         self.own.summary = b"a policy in Python"
-        self.own.setup = _python_setup
+        self.own.setup = _changed_setup
         self.own.look = _python_look
         self.own.user = <void *>self
         self.own.state_size = default_design.state_size  # for what takes over if it fails
@@ -119,15 +142,65 @@ cdef class Design:
             raise ValueError(f"{self.name}: depot_max={depot_max!r} is no count of magazines")
         if not (isinstance(delay_ns, int) and 1 <= delay_ns < 2**63):
             raise ValueError(f"{self.name}: arm_delay_ns={delay_ns!r} is no positive time in ns")
-        self.values[0] = ANCHOR if depot_max is None else depot_max
-        self.values[1] = delay_ns
-        self.values[2] = bool(getattr(policy, "magazines_at_first_use", True))
+        self.asked.depot_max = ANCHOR if depot_max is None else depot_max
+        self.asked.arm_delay_ns = delay_ns
+        self.asked.magazines_at_first_use = bool(getattr(policy, "magazines_at_first_use", True))
+        self.asked.arm_by_growth = bool(getattr(policy, "arm_by_growth", False))
+        self.asked.bail = bool(getattr(policy, "bail", False))
+        self.asked.unbound = bool(getattr(policy, "unbound", False))
+        empties_max = getattr(policy, "empties_max", 0)
+        if not (isinstance(empties_max, int) and 0 <= empties_max < 2**64):
+            raise ValueError(f"{self.name}: empties_max={empties_max!r} is no count of magazines")
+        self.asked.empties_max = empties_max
+        tree, magazine, classes, hold = [getattr(policy, name, None) for name in OPTIONS]
+        self.change(tree, magazine, classes, hold)
 
-    @property
-    def depot_max(self):
+    cdef change(self, tree, magazine, classes, hold):
+        if tree is not None:
+            if tree not in ("linear", "indexed"):
+                raise ValueError(f"{self.name}: tree={tree} is neither linear nor indexed")
+            self.asked.indexed = tree == "indexed"
+            self.walks = tree == "linear"
+        if magazine is not None:
+            if not can_hold(magazine):
+                raise ValueError(f"{self.name}: magazine={magazine} is not 2**n - 1 entries within "
+                                 f"{c.IOVA_MAGAZINE_LEAST}..{c.IOVA_MAGAZINE_MOST}")
+            self.asked.magazine = magazine
+        if classes is not None:
+            if not (isinstance(classes, int) and 1 <= classes <= c.IOVA_MAX_CLASSES):
+                raise ValueError(f"{self.name}: classes={classes} is not within "
+                                 f"1..{c.IOVA_MAX_CLASSES}")
+            self.asked.classes = classes
+        if hold is not None:
+            if not (isinstance(hold, int) and 1 <= hold <= c.IOVA_MAGAZINE_MOST):
+                raise ValueError(f"{self.name}: hold={hold} is not within "
+                                 f"1..{c.IOVA_MAGAZINE_MOST} ranges")
+            self.asked.tree_batch = hold
+
+    def mechanism(self, uint32_t cpus_possible, uint32_t classes=6):
         cdef c.iova_mechanism mechanism
-        self.design.setup(self.design, self.values, &mechanism)
-        return None if mechanism.depot_max == ANCHOR else mechanism.depot_max
+        cdef c.iova_config config
+        memset(&mechanism, 0, sizeof(mechanism))
+        memset(&config, 0, sizeof(config))
+        mechanism.depot_max = ANCHOR
+        config.cpus_possible = config.cpus_online = cpus_possible
+        config.classes = classes
+        config.granule = 4096
+        config.design = self.design
+        self.design.setup(self.design, self.values, &config, &mechanism)
+        return {
+            "depot_max": None if mechanism.depot_max == ANCHOR else mechanism.depot_max,
+            "arm_delay_ns": mechanism.arm_delay_ns,
+            "magazines_at_first_use": mechanism.magazines_at_first_use,
+            "arm_by_growth": mechanism.arm_by_growth,
+            "bail": mechanism.bail,
+            "unbound": mechanism.unbound,
+            "indexed": mechanism.indexed,
+            "magazine": mechanism.magazine or c.IOVA_MAGAZINE_CAPACITY,
+            "classes": mechanism.classes or classes,
+            "tree_batch": mechanism.tree_batch,
+            "empties_max": mechanism.empties_max,
+        }
 
     def raise_error(self):
         """Raise what the policy raised, once."""
@@ -136,12 +209,28 @@ cdef class Design:
             raise error
 
 
-cdef void _python_setup(const c.iova_design *design, const uint64_t *values,
-                        c.iova_mechanism *mechanism) noexcept with gil:
+cdef bint can_hold(magazine):
+    return (isinstance(magazine, int)
+            and c.IOVA_MAGAZINE_LEAST <= magazine <= c.IOVA_MAGAZINE_MOST
+            and magazine & (magazine + 1) == 0)
+
+
+cdef void _changed_setup(const c.iova_design *design, const uint64_t *values,
+                         const c.iova_config *config,
+                         c.iova_mechanism *mechanism) noexcept with gil:
     handle = <Design>design.user
-    mechanism.depot_max = handle.values[0]
-    mechanism.arm_delay_ns = handle.values[1]
-    mechanism.magazines_at_first_use = handle.values[2] != 0
+    if handle.base == NULL:
+        mechanism[0] = handle.asked
+        return
+    handle.base.setup(handle.base, values, config, mechanism)
+    if handle.asked.indexed or handle.walks:
+        mechanism.indexed = handle.asked.indexed
+    if handle.asked.magazine:
+        mechanism.magazine = handle.asked.magazine
+    if handle.asked.classes:
+        mechanism.classes = handle.asked.classes
+    if handle.asked.tree_batch:
+        mechanism.tree_batch = handle.asked.tree_batch
 
 
 # What a live domain falls back on when its policy fails.
@@ -184,6 +273,12 @@ cdef bint _look(Design handle, const c.iova_view *view, c.iova_decision *decisio
             decision.release = operator.index(decided.release)
             decision.keep = operator.index(decided.keep)
             decision.again_ns = operator.index(decided.again_ns)
+            magazine = getattr(decided, "magazine", 0)
+            if magazine:
+                if not can_hold(magazine):
+                    raise ValueError(f"magazine={magazine!r} is not 2**n - 1 entries within "
+                                     f"{c.IOVA_MAGAZINE_LEAST}..{c.IOVA_MAGAZINE_MOST}")
+                decision.magazine = magazine
             for cpu in map(operator.index, decided.trim):
                 if count == view.cpus_possible:
                     raise ValueError("more CPUs to trim than there are")

@@ -266,13 +266,13 @@ cdef class RawDomain:
         return None if magazine == NULL else entries_of(magazine, magazine.count)
 
     def depot(self, uint32_t size_class):
-        cdef c.magazine *magazine
+        cdef uintptr_t at
         self.check_class(size_class)
-        magazine = self.cached().rcache[size_class].depot.head
+        at = self.cached().rcache[size_class].depot.head
         found = []
-        while magazine != NULL:
-            found.append(entries_of(magazine, c.IOVA_MAGAZINE_CAPACITY))
-            magazine = magazine.next
+        while c.link_magazine(at) != NULL:
+            found.append(entries_of(c.link_magazine(at), c.link_capacity(at)))
+            at = c.link_magazine(at).link
         return found
 
 

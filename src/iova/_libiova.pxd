@@ -1,7 +1,7 @@
 # cython: language_level=3
 """What the binding uses of libiova."""
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 
 cdef extern from "iova.h" nogil:
@@ -10,6 +10,8 @@ cdef extern from "iova.h" nogil:
     const uint64_t IOVA_NEVER
     const uint64_t IOVA_AUTO
     const uint32_t IOVA_MAX_CLASSES
+    const uint32_t IOVA_MAGAZINE_LEAST
+    const uint32_t IOVA_MAGAZINE_MOST
     const uint32_t IOVA_BEYOND_CLASSES
     const uint32_t IOVA_MAX_PARAMS
 
@@ -57,6 +59,9 @@ cdef extern from "iova.h" nogil:
         uint64_t pushed
         uint64_t popped
         uint64_t tree_allocated
+        uint64_t tree_freed
+        uint64_t depot_cached
+        uint32_t magazine
         const iova_domain *domain
 
     ctypedef struct iova_decision "struct iova_decision":
@@ -65,6 +70,7 @@ cdef extern from "iova.h" nogil:
         uint64_t again_ns
         uint32_t trim_count
         uint32_t *trim
+        uint32_t magazine
 
     ctypedef struct iova_cpu_view "struct iova_cpu_view":
         uint32_t loaded
@@ -89,6 +95,14 @@ cdef extern from "iova.h" nogil:
         uint64_t depot_max
         uint64_t arm_delay_ns
         cbool magazines_at_first_use
+        cbool arm_by_growth
+        cbool bail
+        cbool unbound
+        cbool indexed
+        uint32_t magazine
+        uint32_t classes
+        uint32_t tree_batch
+        uint64_t empties_max
 
     ctypedef struct iova_design "struct iova_design":
         const char *name
@@ -96,10 +110,11 @@ cdef extern from "iova.h" nogil:
         const iova_param *params
         uint32_t param_count
         void (*setup)(const iova_design *design, const uint64_t *values,
-                      iova_mechanism *mechanism) noexcept
+                      const iova_config *config, iova_mechanism *mechanism) noexcept
         void (*look)(const iova_design *design, void *state, const uint64_t *values,
                      const iova_view *view, iova_decision *decision) noexcept nogil
         size_t state_size
+        size_t cpu_state_size
         void *user
 
     const iova_design *iova_design_at(uint32_t index)
@@ -218,8 +233,9 @@ cdef extern from "iova.h" nogil:
 
 cdef extern from "magazine.h" nogil:
     ctypedef struct magazine "struct magazine":
-        uint64_t count
-        magazine *next
+        uint32_t count
+        uint32_t capacity
+        uintptr_t link
         uint64_t *pfn
 
     const uint32_t IOVA_MAGAZINE_CAPACITY
@@ -318,9 +334,14 @@ cdef extern from "live_fast.h" nogil:
     cbool reclaimer_stop(uint64_t timeout_ns)
 
 
+cdef extern from "depot.h" nogil:
+    magazine *link_magazine(uintptr_t link)
+    uint32_t link_capacity(uintptr_t link)
+
+
 cdef extern from "domain.h" nogil:
     ctypedef struct depot "struct depot":
-        magazine *head
+        uintptr_t head
         uint64_t length
 
     ctypedef struct rcache "struct rcache":

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from iova import _core, cli_options, samples
+from iova import _core, cli_explain, cli_options, cli_sweep, cli_tune, samples
 from iova.cli_compare import (
     CompareRequest,
     compare_all,
@@ -278,6 +278,11 @@ def list_(what: cli_options.ListName = None, as_json: cli_options.AsJson = False
         print_json({name: lists[name][0] for name in chosen})
     else:
         print("\n\n".join(lists[name][1] for name in chosen))
+
+
+cli_explain.register(app)
+cli_tune.register(app)
+cli_sweep.register(app)
 
 
 # ----------------------------------------------------------------------------- verifying

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,14 +14,15 @@ from rich.console import Console
 from iova import samples
 from iova.cli_output import warn_of_malformed
 from iova.designs import DesignSpec
-from iova.errors import IovaError
+from iova.errors import InputError, IovaError
 from iova.lab import compare as lab_compare
 from iova.lab.against import Against
 from iova.lab.compare import Comparison
 from iova.lab.prices import Prices, load_prices
 from iova.report import changes, table
 from iova.sources import load
-from iova.workloads import Workload, is_workload, load_workload
+from iova.sources.pieces import STANDARD_INPUT
+from iova.workloads import Workload, is_workload, load_workload, presets
 
 #: ``progress(what)(done, total)``
 Bars = Callable[[str], Callable[[int, int | None], None]]
@@ -62,12 +65,31 @@ class CompareRequest:
         return tuple(range(first, first + (self.seeds or 1)))
 
 
+def refuse_absent(traces: Sequence[str]) -> None:
+    """What is no workload's name may be a file's or a bundled trace's; or it is misspelt.
+
+    Raises:
+        InputError: one of them is neither.
+    """
+    for source in traces:
+        if source != STANDARD_INPUT and not os.path.lexists(samples.resolve(source)):
+            names = [*(one.name for one in presets()), *(one.name for one in samples.SAMPLES)]
+            close = difflib.get_close_matches(source[:100], names, n=1)
+            raise InputError(
+                source,
+                "is no file, and no preset or bundled trace has that name.",
+                hint=f"Did you mean {close[0]}?" if close else "`iova list` shows their names.",
+            )
+
+
 def refuse_settings_of_traces(traces: Sequence[str], settings: Sequence[str]) -> None:
     """A recorded trace has no parameters.
 
     Raises:
+        InputError: a trace is not there.
         IovaError: settings are given and traces as well.
     """
+    refuse_absent(traces)
     if traces and settings:
         raise IovaError(
             f"--set {settings[0]}: {traces[0]} is a recorded trace and has no parameters; --set"
@@ -81,8 +103,10 @@ def refuse_seeds_of_traces(
     """A replay is always the same and has no prices.
 
     Raises:
+        InputError: a trace is not there.
         IovaError: one of these options is given.
     """
+    refuse_absent(traces)
     named = traces[0] if traces else "the source"
     if seeds is not None or seed is not None:
         option = "--seeds" if seeds is not None else "--seed"

@@ -13,7 +13,8 @@ are C, one small file each in ``core/policy``. A Python class takes the place of
             return Decision(release=view.depot // 2, again_ns=view.depot and 1_000_000_000)
 
 Wherever a design is named, ``mypackage.mymodule:Half`` names it, and ``,key=value`` pairs
-go to its constructor.
+go to its constructor. Four keys go with any design, built in or not, and say what the design
+leaves open: see ``OPTIONS``.
 """
 
 from __future__ import annotations
@@ -36,6 +37,17 @@ AUTO = _core.AUTO
 LINUX_DESIGNS = ("linux-6.1", "unbounded", "linux-6.12", "linux-7.3")
 
 
+#: What may be chosen for any design beside its own parameters: name and meaning.
+OPTIONS = {
+    "tree": "linear: tree work on the simulated machine takes the time of Linux's walk (default); "
+    "indexed: that of this library's index",
+    "magazine": "entries of a magazine, 2**n - 1 within 3..1023; default 127",
+    "classes": "size classes, 1..10; default 6: ranges up to 32 pages are cached",
+    "hold": "ranges given back to the tree under one hold of its lock when a magazine is emptied; "
+    "default: the whole magazine, as Linux does",
+}
+
+
 class DesignError(IovaError):
     """A design that does not exist, or can not be made with these parameters."""
 
@@ -47,12 +59,15 @@ class Decision(NamedTuple):
     more than ``keep`` are there. The job looks again after ``again_ns``, but not sooner than
     after 1 ms (0: not before the next push arms it). The CPUs in ``trim`` give their two
     magazines of this class back: a full one to the depot, a partial one to the tree.
+    Magazines of this class made from now on hold ``magazine`` entries (``2**n - 1`` within
+    3..1023; 0: as before).
     """
 
     release: int = 0
     keep: int = 0
     again_ns: int = 0
     trim: Sequence[int] = ()
+    magazine: int = 0
 
 
 class View(Protocol):
@@ -98,6 +113,18 @@ class View(Protocol):
     def tree_allocated(self) -> int:
         """Ranges of this class cut from the tree, ever."""
 
+    @property
+    def tree_freed(self) -> int:
+        """Ranges of this class given back to the tree, ever."""
+
+    @property
+    def depot_cached(self) -> int:
+        """Ranges in the depot."""
+
+    @property
+    def magazine(self) -> int:
+        """Entries of the magazines of this class that are made now."""
+
     def cpu(self, cpu: int) -> _core.CpuView:
         """What one CPU's cache of this class holds and has done."""
 
@@ -108,7 +135,11 @@ class Policy(Protocol):
 
     Optional attributes: ``name``; ``depot_max``, the most full magazines a depot may hold
     (None: no bound); ``arm_delay_ns``, from a push to the look it causes (100 ms);
-    ``magazines_at_first_use`` (True).
+    ``arm_by_growth``, a new magazine for a CPU causes one too (False); ``bail``, a range that
+    finds both magazines and the depot full goes to the tree, and no magazine is emptied
+    (False); ``unbound``, on the simulated machine the job runs where a CPU is idle, not where it
+    was armed (False); ``empties_max``, the most empty magazines a depot keeps (0);
+    ``magazines_at_first_use`` (True); and what ``OPTIONS`` names.
     """
 
     def look(self, view: View) -> Decision | None:
@@ -166,11 +197,12 @@ class DesignSpec:
     name: str
     params: tuple[tuple[str, Any], ...] = ()
     policy_class: type | None = None
+    options: tuple[tuple[str, Any], ...] = ()  #: of ``OPTIONS``
 
     @property
     def label(self) -> str:
         """Short name for tables; parameters are part of it."""
-        return self.text if self.params else self.name
+        return self.text if self.params or self.options else self.name
 
     def make(self) -> _core.Design:
         """A design for one domain.
@@ -180,8 +212,8 @@ class DesignSpec:
         """
         try:
             if self.policy_class is None:
-                return _core.Design(self.name, dict(self.params))
-            return _core.Design(self.policy_class(**dict(self.params)))
+                return _core.Design(self.name, dict(self.params), **dict(self.options))
+            return _core.Design(self.policy_class(**dict(self.params)), **dict(self.options))
         except Exception as error:  # a user's constructor may raise anything
             known = isinstance(error, TypeError | ValueError)
             kind = "" if known else f"{type(error).__name__}: "
@@ -202,7 +234,13 @@ def parse_design(text: str) -> DesignSpec:
         if [other for other, _ in params].count(key) > 1:
             raise DesignError(f"--design {text}: {key} is given twice")
     policy_class = _load_class(text, name) if ":" in name else None
-    spec = DesignSpec(text, name.rpartition(":")[2], params, policy_class)
+    spec = DesignSpec(
+        text,
+        name.rpartition(":")[2],
+        tuple(pair for pair in params if pair[0] not in OPTIONS),
+        policy_class,
+        tuple(pair for pair in params if pair[0] in OPTIONS),
+    )
     spec.make()
     return spec
 

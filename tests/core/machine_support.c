@@ -567,7 +567,7 @@ static const char *check_core(const struct machine *m, uint32_t number, uint64_t
 	if (fault)
 		return fault;
 	for (uint32_t k = 0; k < m->config.classes; k++) {
-		const struct origins *origins = &m->domains[number].origins[k];
+		const struct origins *origins = &m->domains[number].full[k];
 		struct iova_counters counters = iova_read_counters(ledger->core, k);
 		cached += counters.cached;
 		if (m->domains[number].locks && origins->count != counters.depot)

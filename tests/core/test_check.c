@@ -106,13 +106,19 @@ static void damage_to_the_caches_is_named(void)
 	fill_depot(domain, 1, 2, 3, 0);
 	struct magazine *loaded = cpu_cache_of(domain, 1, 1)->loaded;
 	struct depot *depot = &domain->rcache[1].depot;
+	struct magazine *head = link_magazine(depot->head);
 	CHECK_DAMAGE(loaded->count, FULL + 1, "a magazine holds more than its capacity");
+	CHECK_DAMAGE(loaded->capacity, FULL - 1, "a magazine has a capacity that is none");
+	CHECK_DAMAGE(loaded->capacity, 2 * FULL + 1, "the count of magazines' bytes is wrong");
+	CHECK_DAMAGE(depot->cached, 1, "a depot's count of ranges is wrong");
+	CHECK_DAMAGE(depot->empties, 1,
+		     "a depot's list of empty magazines is shorter than its length");
 	CHECK_DAMAGE(depot->length, 2, "a depot's list is longer than its length");
 	CHECK_DAMAGE(depot->length, 4, "a depot's list is shorter than its length");
 	CHECK_DAMAGE(domain->magazines, 1, "the count of magazines is wrong");
-	CHECK_DAMAGE(depot->head->pfn[5], depot->head->pfn[6], "a range is cached twice");
-	CHECK_DAMAGE(depot->head->pfn[5], 3, "a cached range is not in the tree");
-	CHECK_DAMAGE(depot->head->pfn[5], depot->head->pfn[5] + 1,
+	CHECK_DAMAGE(head->pfn[5], head->pfn[6], "a range is cached twice");
+	CHECK_DAMAGE(head->pfn[5], 3, "a cached range is not in the tree");
+	CHECK_DAMAGE(head->pfn[5], head->pfn[5] + 1,
 		     "a cached pfn is not the first of its range");
 	end_domain(&memory, domain);
 }

@@ -317,9 +317,9 @@ struct script {
 };
 
 static void scripted_setup(const struct iova_design *design, const uint64_t *values,
-			   struct iova_mechanism *mechanism)
+			   const struct iova_config *config, struct iova_mechanism *mechanism)
 {
-	CHECK(design->user != NULL);
+	CHECK(design->user != NULL && config->design == design);
 	mechanism->depot_max = values[0];
 	mechanism->arm_delay_ns = 10 * MS;
 	mechanism->magazines_at_first_use = false;

@@ -70,10 +70,9 @@ static struct watched {
 } watched;
 
 static void watched_setup(const struct iova_design *design, const uint64_t *values,
-			  struct iova_mechanism *mechanism)
+			  const struct iova_config *config, struct iova_mechanism *mechanism)
 {
-	(void)design;
-	(void)values;
+	(void)design, (void)values, (void)config;
 	mechanism->depot_max = UINT64_MAX;
 	mechanism->arm_delay_ns = MS;
 	mechanism->magazines_at_first_use = true;

@@ -259,10 +259,9 @@ static void a_flush_and_retry_searches_flushes_and_searches_again(void)
 /* ---------------------------------------------------------------------------- trimming */
 
 static void setup_trim(const struct iova_design *design, const uint64_t *values,
-		       struct iova_mechanism *mechanism)
+		       const struct iova_config *config, struct iova_mechanism *mechanism)
 {
-	(void)design;
-	(void)values;
+	(void)design, (void)values, (void)config;
 	*mechanism = (struct iova_mechanism){ .depot_max = UINT64_MAX, .arm_delay_ns = MS };
 }
 

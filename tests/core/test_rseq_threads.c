@@ -335,7 +335,7 @@ static void look_at_it_shut(const struct cpu_cache *cache)
 	uint64_t front = sync_load(&cache->front);
 	for (int i = 0; i < LOOKS; i++) {
 		uint64_t now = sync_load(&cache->front);
-		CHECK(now == front || now >> FRONT_TAKEN_SHIFT == 0);
+		CHECK(now == front || front_taken(now) == 0);
 	}
 	live_reopen_fronts(live);
 }

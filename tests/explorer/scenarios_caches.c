@@ -203,11 +203,12 @@ static const struct scenario offline = {
 };
 
 static void set_up_trim(const struct iova_design *design, const uint64_t *values,
-			struct iova_mechanism *mechanism)
+			const struct iova_config *config, struct iova_mechanism *mechanism)
 {
-	(void)design;
-	(void)values;
-	*mechanism = (struct iova_mechanism){ 4, MS, true };
+	(void)design, (void)values, (void)config;
+	*mechanism = (struct iova_mechanism){
+		.depot_max = 4, .arm_delay_ns = MS, .magazines_at_first_use = true
+	};
 }
 
 /* Give the magazines of CPU 1 back. */

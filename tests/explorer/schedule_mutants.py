@@ -23,9 +23,9 @@ NAMED = (
 	struct depot *depot = &domain->rcache[size_class].depot;
 	for (bool more = true; more; more = depot->length > 0) {
 		lock(domain, IOVA_LOCK_DEPOT, 0, size_class);
-		magazine = depot->head;
-		depot->head = magazine->next;
-		magazine->count = IOVA_MAGAZINE_CAPACITY;
+		magazine = link_magazine(depot->head);
+		depot->head = magazine->link;
+		magazine->count = magazine->capacity = IOVA_MAGAZINE_CAPACITY;
 		depot->length--;
 		unlock(domain, IOVA_LOCK_DEPOT, 0, size_class);
 """,

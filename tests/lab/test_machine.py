@@ -10,12 +10,20 @@ import numpy as np
 import pytest
 
 from iova import _core
-from iova.designs import Decision, DesignSpec, parse_design
+from iova.designs import Decision, DesignSpec, View, parse_design
 from iova.errors import IovaError
 from iova.lab import machine as lab
 from iova.lab.machine import MachineResult, simulate
 from iova.lab.prices import Prices
-from iova.workloads import Distribution, DomainGroup, Flow, MachineShape, Size, Workload
+from iova.workloads import (
+    Distribution,
+    DomainGroup,
+    Flow,
+    MachineShape,
+    Size,
+    Workload,
+    load_workload,
+)
 from machines import PRICES, domain, flow
 
 TABLE = Prices(**PRICES)
@@ -160,8 +168,8 @@ def test_the_first_linux_design_tries_32_bits_every_time() -> None:
 def test_work_in_the_tree_is_cheaper_with_an_index() -> None:
     big = workload(sizes=(Size(64),))
     walked, indexed = (
-        simulate(big, parse_design("linux-6.12"), TABLE, indexed=indexed).totals["lock"]["tree"]
-        for indexed in (False, True)
+        simulate(big, parse_design(f"linux-6.12,tree={tree}"), TABLE).totals["lock"]["tree"]
+        for tree in ("linear", "indexed")
     )
     assert walked["held"] / walked["taken"] != indexed["held"] / indexed["taken"]
 
@@ -252,3 +260,42 @@ def test_the_binding_takes_every_field_of_the_header(struct: str, bad: dict[str,
     # Counts go with their arrays.
     counts = {"reserved_count", "submit_cpu_count", "queues", "size_count"}
     assert set(str(error.value).partition("it has: ")[2].split(", ")) == fields_of(struct) - counts
+
+
+def test_small_magazines_waste_less_and_visit_the_depot_more() -> None:
+    preset = load_workload("scsi-256", ["machine.cpus=32", "duration_s=0.2"])
+    large, small = (
+        simulate(preset, parse_design(f"linux-6.12,magazine={n}"), TABLE) for n in (127, 15)
+    )
+    assert small.replay.waste < large.replay.waste / 2
+    assert small.replay.depot_share > large.replay.depot_share
+    assert small.replay.linux_bytes_peak < large.replay.linux_bytes_peak
+
+
+def test_a_decision_changes_the_magazines_of_its_class() -> None:
+    seen = []
+
+    class Grow:
+        magazine, arm_by_growth, arm_delay_ns, unbound = 7, True, 1_000_000, True
+
+        def look(self, view: View) -> Decision:
+            seen.append((view.size_class, view.magazine))
+            return Decision(magazine=63, again_ns=1_000_000)
+
+    spec = DesignSpec("grow", "grow", (), Grow)
+    preset = load_workload("scsi-256", ["machine.cpus=8", "duration_s=0.02"])
+    simulate(preset, spec, TABLE)
+    for size_class in range(6):
+        of_class = [magazine for k, magazine in seen if k == size_class]
+        assert of_class[0] == 7
+        assert set(of_class[1:]) == {63}
+
+
+def test_larger_sizes_are_cached_with_more_classes() -> None:
+    preset = load_workload("mixed-sizes", ["duration_s=1"])
+    narrow, wide = (
+        simulate(preset, parse_design(f"linux-6.12,classes={n}"), TABLE) for n in (6, 10)
+    )
+    assert len(wide.replay.classes) == 10
+    assert wide.replay.beyond["tree_allocations"] == 0 < narrow.replay.beyond["tree_allocations"]
+    assert wide.replay.cached_share > narrow.replay.cached_share

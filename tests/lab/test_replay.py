@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from iova import _core
-from iova.designs import Decision, DesignSpec, parse_design
+from iova.designs import Decision, DesignError, DesignSpec, parse_design
 from iova.errors import IovaError
 from iova.events import DomainInfo, Flag, Op, Trace
 from iova.lab import replay as lab
@@ -280,10 +280,16 @@ def test_a_python_policy_decides_what_is_reclaimed_and_trimmed() -> None:
 
 def test_what_a_python_policy_raises_is_told_with_its_place() -> None:
     rows = [*filling_depot(6), row(3 * SECOND, Op.FLUSH_CACHES)]
-    with pytest.raises(IovaError, match="own mistake") as error:
+    with pytest.raises(DesignError, match="own mistake") as error:
         lab.replay(lab.prepare(trace_of(*rows)), policy(fail=True))
     assert "HalfAtOnce" in str(error.value)
     assert "test_replay.py:" in str(error.value)
+
+
+def test_a_row_that_can_not_be_replayed_is_not_blamed_on_the_policy() -> None:
+    with pytest.raises(IovaError, match="call 1 of the trace") as error:
+        lab.replay(lab.prepare(trace_of(alloc(1, 0), alloc(2, 0))), policy())
+    assert "look()" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,26 @@ def test_where_a_trace_came_from_is_written_into_it() -> None:
         assert said in notes
 
 
+def test_calls_that_had_not_returned_at_the_end_are_left_out_and_counted() -> None:
+    # Four CPUs wait for each other's calls, which take 20 us and more.
+    slow = PRICES | {"lock": 20_000_000}
+    longer = generated.generate(workload(0.02), slow).events
+    calls = longer.filter(pl.col("op").is_in([int(Op.ALLOC), int(Op.FREE)]))
+    counts = set()
+    for microseconds in range(5000, 5200, 20):
+        trace = generated.generate(workload(microseconds / 1e6), slow)
+        begun = calls.filter(pl.col("t") < 1000 * microseconds)
+        unfinished = begun.join(trace.events, on=["t", "t_end", "cpu", "op"], how="anti")
+        assert (unfinished["t_end"] > 1000 * microseconds).all()
+        assert rows(trace, Op.ALLOC).height + rows(trace, Op.FREE).height == (
+            begun.height - unfinished.height
+        )
+        told = [note for note in trace.info.notes if "had not returned" in note]
+        assert [note.split()[3] for note in told] == [str(unfinished.height)][: unfinished.height]
+        counts.add(unfinished.height)
+    assert {0, 1} <= counts
+
+
 def test_the_same_seed_gives_the_same_events_and_another_seed_others() -> None:
     one, two, other = (trace_of(workload(), seed=seed).events for seed in (1, 1, 2))
     assert one.equals(two)

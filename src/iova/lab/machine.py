@@ -190,7 +190,6 @@ def simulate(
     samples: int = 0,
     sample_cpus: bool = False,
     map_bins: int = 0,
-    indexed: bool = False,
     progress: Progress | None = None,
 ) -> MachineResult:
     """Run a workload on the simulated machine, each of its domains under the same design.
@@ -204,7 +203,6 @@ def simulate(
         sample_cpus: with samples, the pages in each CPU's magazines.
         map_bins: with samples, an occupancy map of so many bins: of the 2**20 page frames up to
             the highest that the first flow asks for first.
-        indexed: tree work costs what this library's index takes, not what Linux's walk does.
         progress: told now and then.
 
     Raises:
@@ -217,7 +215,6 @@ def simulate(
         design,
         prices.as_dict(),
         seed=seed,
-        indexed=indexed,
         sample_ns=max(1, until_ns // samples) if samples else 0,
         max_samples=2 * samples + 16,
         sample_cpus=sample_cpus,
@@ -243,7 +240,7 @@ def _map_window(workload: Workload) -> tuple[int, int]:
 
 def _result(running: RunningWorkload, until_ns: int) -> MachineResult:
     machine, shape = running.machine, running.workload.machine
-    series = _series(machine, shape.classes)
+    series = _series(machine, running.mechanism["classes"])
     return MachineResult(
         design=running.design.label,
         seed=running.seed,
@@ -258,8 +255,8 @@ def _result(running: RunningWorkload, until_ns: int) -> MachineResult:
 
 
 def _allocator_side(running: RunningWorkload, series: pl.DataFrame | None) -> ReplayResult:
-    machine, classes = running.machine, running.workload.machine.classes
-    depot_max = running.designs[0].depot_max
+    machine, mechanism = running.machine, running.mechanism
+    depot_max, classes = mechanism["depot_max"], mechanism["classes"]
     domains = len(running.designs)
     return ReplayResult(
         design=running.design.label,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,7 @@ from iova import _core
 from iova.designs import DesignSpec
 from iova.errors import IovaError
 from iova.events import FIRST_INSIDE_OP, NO_SLOT, DomainInfo, Op, Trace
+from iova.policy_errors import blamed_on_policy
 
 #: Rows fed to the core at a time; between two pieces progress is told and Ctrl-C is seen.
 CHUNK_ROWS = 1 << 20
@@ -193,7 +193,7 @@ def replay(
         source: from :func:`prepare`.
         design: the depot design.
         samples: about so many rows in the time series; 0: none.
-        classes: size classes of the caches, 1..10.
+        classes: size classes of the caches, 1..10, unless the design has a say.
         recorded_reclaim: run reclaim where the trace recorded it, not at virtual deadlines.
         sample_cpus: with samples, the pages in each CPU's magazines.
         map_bins: with samples, an occupancy map of the address space of so many bins.
@@ -201,8 +201,11 @@ def replay(
 
     Raises:
         IovaError: a row can not be replayed.
+        DesignError: a policy in Python failed.
     """
     made = [design.make() for _ in source.domains]
+    mechanism = made[0].mechanism(source.possible, classes)
+    classes = mechanism["classes"]
     window = _map_window(source) if map_bins else (0, 0)
     core = _core.Replay(
         made,
@@ -223,23 +226,13 @@ def replay(
             name: column[first : first + CHUNK_ROWS] for name, column in source.columns.items()
         }
         try:
-            core.feed(piece)
+            with blamed_on_policy(design):
+                core.feed(piece)
         except _core.ReplayError as error:
             raise IovaError(f"call {error.row} of the trace: {error.problem}") from error
-        except Exception as error:
-            if design.policy_class is None:
-                raise
-            raise IovaError(f"design {design.label}: {_told_of(error)}") from error
         if progress:
             progress(min(first + CHUNK_ROWS, source.rows), source.rows)
-    return _result(core, design, made, classes, len(source.domains))
-
-
-def _told_of(error: Exception) -> str:
-    """What a policy raised, and where."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"look() raised {type(error).__name__}: {error}{where}"
+    return _result(core, design, mechanism, len(source.domains))
 
 
 def _map_window(source: ReplayInput) -> tuple[int, int]:
@@ -254,11 +247,10 @@ def _map_window(source: ReplayInput) -> tuple[int, int]:
 def _result(
     core: _core.Replay,
     design: DesignSpec,
-    made: Sequence[_core.Design],
-    classes: int,
+    mechanism: _core.Mechanism,
     domains: int,
 ) -> ReplayResult:
-    depot_max = made[0].depot_max
+    depot_max, classes = mechanism["depot_max"], mechanism["classes"]
     return ReplayResult(
         design=design.label,
         totals=core.totals(),

@@ -28,6 +28,7 @@ from iova.lab.order_tree import TreeState
 from iova.lab.points import CacheChain, DomainPoints, Problem, TreeChain
 from iova.lab.replay_steps import Replay, calls_of, name_of
 from iova.lab.timestamps import right_at_deadlines
+from iova.workloads.events import MACHINE_SOURCE
 
 Progress = Callable[[int, int, str], None]
 
@@ -122,6 +123,13 @@ def verify_trace(
         raise InputError(
             source,
             "this is what a live domain recorded, which says nothing of its inside.",
+            hint="Replay it with `iova compare`.",
+        )
+    if trace.info.source == MACHINE_SOURCE:
+        raise InputError(
+            source,
+            "this was generated from a workload, not recorded: its addresses are this allocator's"
+            " own.",
             hint="Replay it with `iova compare`.",
         )
     name = design_of(trace.info.kernel, source) if design is None else design

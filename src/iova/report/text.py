@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from iova.designs import BuiltinDesign, builtin_designs
+from iova.designs import OPTIONS, BuiltinDesign, builtin_designs
 from iova.lab.conformance import SequenceVerdict
 from iova.lab.verify_trace import TraceVerdict
 from iova.report.table import printable
@@ -32,8 +32,10 @@ def _percent(part: int, whole: int) -> str:
 
 
 def design_list() -> str:
-    """The built-in designs, each with its parameters."""
-    return "depot designs\n\n" + "\n\n".join(_design(design) for design in builtin_designs())
+    """The built-in designs, each with its parameters, and what goes with any of them."""
+    designs = "\n\n".join(_design(design) for design in builtin_designs())
+    options = "\n".join(f"    {name}\n{_wrapped(told, ' ' * 8)}" for name, told in OPTIONS.items())
+    return f"depot designs\n\n{designs}\n\nwith any design\n{options}"
 
 
 def _design(design: BuiltinDesign) -> str:

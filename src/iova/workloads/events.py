@@ -58,7 +58,8 @@ def generate(
     """Run a workload on the simulated machine and keep every call as an event.
 
     Addresses and times are those of the design it runs under: they are part of the answer that
-    this design gives, and the trace's notes name it.
+    this design gives, and the trace's notes name it. Calls that had not returned at the end are
+    not among the events; the notes say how many these are.
 
     Args:
         workload: what the machine does.
@@ -145,8 +146,20 @@ def _info(running: RunningWorkload, events: pl.DataFrame) -> TraceInfo:
             f" {workload.duration_s:g} simulated seconds",
             f"it ran under the design {running.design.label}:"
             " the addresses and the times of the calls are this design's",
+            *_note_of_unfinished(running, events),
         ),
     )
+
+
+def _note_of_unfinished(running: RunningWorkload, events: pl.DataFrame) -> tuple[str, ...]:
+    """The machine does a call as a whole when it begins, but writes its row when it returns."""
+    totals = running.machine.replay_totals()
+    written = events["op"].is_in([int(Op.ALLOC), int(Op.FREE)]).sum()
+    unfinished = totals["allocations"] + totals["frees"] - written
+    if not unfinished:
+        return ()
+    calls = "call" if unfinished == 1 else "calls"
+    return (f"not in it: {unfinished} {calls} that had not returned at the end",)
 
 
 def _domains(running: RunningWorkload, events: pl.DataFrame) -> tuple[DomainInfo, ...]:

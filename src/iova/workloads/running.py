@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from iova import _core
-from iova.designs import DesignError, DesignSpec
+from iova.designs import DesignSpec
 from iova.errors import IovaError
+from iova.policy_errors import blamed_on_policy
 from iova.workloads.lower import duration_ps, lower
 from iova.workloads.model import Workload
 
@@ -30,6 +29,7 @@ class RunningWorkload:
     designs: tuple[_core.Design, ...]  #: one a domain
     domains: tuple[Mapping[str, Any], ...]  #: fields of ``struct machine_domain``
     until_ps: int  #: when the workload ends
+    mechanism: _core.Mechanism  #: what the design makes of the machine
 
     def run(self, operations: int) -> bool:
         """Go on for about so many operations; whether the end was reached.
@@ -37,7 +37,7 @@ class RunningWorkload:
         Raises:
             DesignError: a policy in Python failed.
         """
-        with _blamed_on(self.design):
+        with blamed_on_policy(self.design):
             return self.machine.run(self.until_ps, operations)
 
     def run_events(self, rows: int) -> tuple[dict[str, Any], bool]:
@@ -46,7 +46,7 @@ class RunningWorkload:
         Raises:
             DesignError: a policy in Python failed.
         """
-        with _blamed_on(self.design):
+        with blamed_on_policy(self.design):
             return self.machine.run_events(self.until_ps, rows)
 
 
@@ -74,30 +74,18 @@ def start(
     lowered = lower(workload, seed=chosen, first_32=tries_32_bits_always(design))
     domains = tuple(lowered["domains"])
     designs = tuple(design.make() for _ in domains)
+    mechanism = designs[0].mechanism(workload.machine.cpus, workload.machine.classes)
+    lowered["classes"] = mechanism["classes"]
+    lowered["indexed"] = mechanism["indexed"]
     try:
         machine = _core.Machine(designs, prices=prices, **(lowered | options))
     except (ValueError, OverflowError) as error:
         raise IovaError(f"workload {workload.name} can not be simulated: {error}") from error
     return RunningWorkload(
-        workload, design, chosen, machine, designs, domains, duration_ps(workload)
+        workload, design, chosen, machine, designs, domains, duration_ps(workload), mechanism
     )
 
 
 def tries_32_bits_always(design: DesignSpec) -> bool:
     """Whether the kernels of this design try 32 bits first however often that failed."""
     return design.policy_class is None and design.name == _ALWAYS_32_FIRST
-
-
-@contextmanager
-def _blamed_on(design: DesignSpec) -> Iterator[None]:
-    """What a policy raises becomes an error that names the policy and the place."""
-    try:
-        yield
-    except Exception as error:
-        if design.policy_class is None:
-            raise
-        frames = traceback.extract_tb(error.__traceback__)
-        where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-        raise DesignError(
-            f"design {design.label}: look() raised {type(error).__name__}: {error}{where}"
-        ) from error

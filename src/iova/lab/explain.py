@@ -1,0 +1,147 @@
+"""From a trace to what is wrong and what to do: ``iova explain``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from iova.designs import DesignSpec, parse_design
+from iova.events import Trace
+from iova.lab.explain_causes import CAUSES
+from iova.lab.explain_facts import PATIENCE, Facts, of_domain
+from iova.lab.explain_model import Evidence, Finding, Harm
+from iova.lab.prices import Prices, load_prices
+from iova.lab.verify_trace import design_of
+from iova.workloads.events import DEFAULT_DESIGN, MACHINE_SOURCE
+
+__all__ = ["CAUSES", "Evidence", "Explanation", "Finding", "Harm", "explain", "recorded_design"]
+
+#: ``progress(what is done, done, in all)``
+ExplainProgress = Callable[[str, int, int], None]
+
+_RAN_UNDER: Final = re.compile(r"it ran under the design (.+): the addresses")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What is wrong with a trace; most severe first. Without findings nothing is."""
+
+    source: str
+    design: str  #: under which it was explained
+    calls: int  #: allocations and frees
+    span_ns: int
+    findings: tuple[Finding, ...]
+    limits: tuple[str, ...]  #: what could not be looked into, in sentences
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Names of the causes found, most severe first."""
+        return tuple(finding.cause for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            "source": self.source,
+            "design": self.design,
+            "calls": self.calls,
+            "span_ns": self.span_ns,
+            "findings": [finding.to_json() for finding in self.findings],
+            "not_found": [cause for cause in CAUSES if cause not in self.causes],
+            "limits": list(self.limits),
+        }
+
+
+def explain(
+    name: str,
+    trace: Trace,
+    *,
+    design: DesignSpec | None = None,
+    prices: Prices | None = None,
+    classes: int = 6,
+    domain: int | None = None,
+    progress: ExplainProgress | None = None,
+) -> Explanation:
+    """Look for every cause in a trace.
+
+    Args:
+        name: how the source is called.
+        trace: recorded or generated.
+        design: of the system it is from; None: what the trace says.
+        prices: what each step of a call costs; None: those that come with the package.
+        classes: size classes of the system's caches.
+        domain: look at this domain alone.
+        progress: told while a replay runs, and before each cause.
+
+    Raises:
+        IovaError: the trace can not be replayed, does not tell its design, or has no such domain.
+    """
+    spec = design or recorded_design(name, trace)
+    facts = Facts(
+        trace if domain is None else of_domain(trace, domain),
+        spec,
+        prices or load_prices(),
+        classes,
+        _replay_progress(progress),
+    )
+    found = []
+    for number, (cause, look) in enumerate(CAUSES.items()):
+        if progress:
+            progress(f"looking for {cause}", number, len(CAUSES))
+        finding = look(facts)
+        if finding is not None:
+            found.append(finding)
+    return Explanation(
+        source=name,
+        design=spec.label,
+        calls=int(facts.result.totals["calls"]),
+        span_ns=facts.source.span_ns,
+        findings=tuple(sorted(found, key=lambda one: (one.harm, -one.cost))),
+        limits=tuple(_limits(facts)),
+    )
+
+
+def recorded_design(name: str, trace: Trace) -> DesignSpec:
+    """The design of the system a trace is from: its kernel's, or the one it was generated under.
+
+    Raises:
+        IovaError: the trace does not say.
+    """
+    if trace.info.source == MACHINE_SOURCE:
+        for note in trace.info.notes:
+            told = _RAN_UNDER.match(note)
+            if told:
+                return parse_design(told[1])
+        return parse_design(DEFAULT_DESIGN)
+    return parse_design(design_of(trace.info.kernel, name))
+
+
+def _replay_progress(progress: ExplainProgress | None) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+
+    def told(done: int, total: int) -> None:
+        progress("replaying", done, total)
+
+    return told
+
+
+def _limits(facts: Facts) -> list[str]:
+    info = facts.trace.info
+    told = []
+    if info.lost_events:
+        told.append(f"{info.lost_events} events were lost while recording: counts are too small.")
+    unborn = [str(d.domain) for d in info.domains if not d.born]
+    if unborn:
+        told.append(
+            f"Domain {', '.join(unborn)} began before the trace: what its caches held then is not"
+            " known, so the tree seems to be reached more often at first."
+        )
+    if facts.patience_ns * 2 > facts.source.span_ns:
+        told.append(
+            f"Some ranges live so long that in {facts.source.span_ns / 1e9:.3g} s few can be told"
+            f" stuck ({PATIENCE:g} times a long life is {facts.patience_ns / 1e9:.3g} s): a driver"
+            " that never unmaps may go unseen. Record for longer."
+        )
+    return told

@@ -1,0 +1,31 @@
+"""What a policy in Python raises, told as an error of its design."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from iova import _core
+from iova.designs import DesignError, DesignSpec
+
+
+@contextmanager
+def blamed_on_policy(design: DesignSpec) -> Iterator[None]:
+    """Around what calls a policy: its error becomes one that names the design and the place.
+
+    Errors under a built-in design, and those of the core itself, pass as they are.
+
+    Raises:
+        DesignError: the design's ``look()`` raised something.
+    """
+    try:
+        yield
+    except Exception as error:
+        if design.policy_class is None or isinstance(error, _core.ReplayError):
+            raise
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+        raise DesignError(
+            f"design {design.label}: look() raised {type(error).__name__}: {error}{where}"
+        ) from error
