@@ -1,4 +1,4 @@
-"""The commands of the pages on tuning and sweeping run as they stand there."""
+"""The commands of the pages on explaining, tuning and sweeping run as they stand there."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ def commands_of(page: str) -> list[list[str]]:
     text = (DOCS / page).read_text()
     lines = "".join(re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S)).splitlines()
     return [shlex.split(line)[1:] for line in lines if line.startswith("iova ")]
+
+
+@pytest.mark.timeout(120)
+def test_the_commands_on_explaining_run() -> None:
+    commands = commands_of("explain.md")
+    assert len(commands) == 5
+    for command in commands:
+        said = iova(*command)
+        assert ("--json" in command) == said.startswith("{")
+        assert any(word in said for word in ("wrong", "allocated", "causes"))
 
 
 @pytest.mark.timeout(120)

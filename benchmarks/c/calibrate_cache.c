@@ -311,13 +311,13 @@ static double measure_memory(size_t which, size_t operations)
 	for (size_t done = 0; done < stretches; done++) {
 		double began = now_ns();
 		for (size_t i = 0; i < STRETCH; i++) {
-			made[i] = memory_get(heap, IOVA_MEMORY_MAGAZINE, sizeof(*made[i]));
+			made[i] = memory_get(heap, IOVA_MEMORY_MAGAZINE, magazine_bytes(IOVA_MAGAZINE_CAPACITY));
 			must(made[i] != NULL, "no memory");
 			made[i]->count = 0;
 		}
 		double between = now_ns();
 		for (size_t i = 0; i < STRETCH; i++)
-			memory_put(heap, IOVA_MEMORY_MAGAZINE, made[i], sizeof(*made[i]));
+			memory_put(heap, IOVA_MEMORY_MAGAZINE, made[i], magazine_bytes(IOVA_MAGAZINE_CAPACITY));
 		ns[FREEING] += now_ns() - between - clock;
 		ns[ALLOCATING] += between - began - clock;
 	}

@@ -19,7 +19,13 @@
 #define OPERATIONS_PER_TRIP 16u
 /* So many at a time: no more than a first-level cache holds. */
 #define MAGAZINES 24u
-#define LINES (sizeof(struct magazine) / 64)
+#define LINES (magazine_bytes(IOVA_MAGAZINE_CAPACITY) / 64)
+
+/* A magazine with room for its entries. */
+union roomy_magazine {
+	struct magazine magazine;
+	uint64_t words[1 + IOVA_MAGAZINE_CAPACITY];
+};
 
 struct turn {
 	_Alignas(64) uint64_t number;
@@ -29,7 +35,7 @@ enum { FILLING, TAKING };
 
 struct meeting {
 	struct turn turn;
-	struct magazine *magazines;
+	union roomy_magazine *magazines;
 	size_t times;
 	bool alone; /* the first thread fills and takes */
 	double ns[2];
@@ -130,7 +136,7 @@ static void fill(struct meeting *meeting)
 	double began = now_ns();
 	for (size_t i = 0; i < MAGAZINES; i++)
 		for (uint64_t entry = 1; entry <= IOVA_MAGAZINE_CAPACITY; entry++)
-			put(&meeting->magazines[i], &lock, entry);
+			put(&meeting->magazines[i].magazine, &lock, entry);
 	meeting->ns[FILLING] += now_ns() - began;
 }
 
@@ -140,7 +146,7 @@ static void empty(struct meeting *meeting)
 	double began = now_ns();
 	for (size_t i = 0; i < MAGAZINES; i++)
 		for (uint64_t entry = 1; entry <= IOVA_MAGAZINE_CAPACITY; entry++)
-			must(take(&meeting->magazines[i], &lock) != 0, "an entry is missing");
+			must(take(&meeting->magazines[i].magazine, &lock) != 0, "an entry is missing");
 	meeting->ns[TAKING] += now_ns() - began;
 }
 
@@ -172,7 +178,9 @@ static void *fill_in_turns(void *argument)
 /* What a line adds to filling, or taking from, magazines, that the other CPU had last. */
 static double measure_magazines(size_t which, size_t operations)
 {
-	static struct magazine magazines[MAGAZINES] __attribute__((aligned(1024)));
+	static union roomy_magazine magazines[MAGAZINES] __attribute__((aligned(1024)));
+	for (size_t i = 0; i < MAGAZINES; i++)
+		magazines[i].magazine.capacity = IOVA_MAGAZINE_CAPACITY;
 	struct meeting alone = { .magazines = magazines, .alone = true };
 	struct meeting handed = { .magazines = magazines };
 	alone.times = handed.times = operations / (MAGAZINES * IOVA_MAGAZINE_CAPACITY) + 1;

@@ -439,8 +439,8 @@ static void memory_is_counted_to_the_byte(void)
 	give(live, take(live, PAGE), PAGE);
 	/* A magazine, and where marks are kept: a leaf and two levels of nodes at most. */
 	uint64_t more = read_stats(live).memory_bytes - before;
-	CHECK(more >= sizeof(struct magazine) + MAP_FANOUT);
-	CHECK(more <= 2 * sizeof(struct magazine) + MAP_FANOUT * (1 + 2 * sizeof(void *)));
+	CHECK(more >= magazine_bytes(IOVA_MAGAZINE_CAPACITY) + MAP_FANOUT);
+	CHECK(more <= 2 * magazine_bytes(IOVA_MAGAZINE_CAPACITY) + MAP_FANOUT * (1 + 2 * sizeof(void *)));
 	end_live(&memory, live);
 }
 

@@ -20,16 +20,22 @@ def test_there_is_a_preset_for_each_case() -> None:
         "ageing",
         "board-4",
         "burst",
+        "crowded-4g",
         "idle-domains",
         "migrate",
         "mixed-sizes",
         "neighbour-32bit",
+        "never-unmaps",
         "nic-rx",
         "nvme-384",
         "rebind",
         "sas-256",
         "scsi-256",
+        "slow-ageing",
+        "small-depot",
         "stalled-flush",
+        "timer-storm",
+        "wrong-size",
     ]
 
 

@@ -18,7 +18,10 @@ SHORT = {
     "mixed-sizes": 0.5,
     "neighbour-32bit": 0.5,
     "idle-domains": 0.1,
+    "slow-ageing": 2.0,  # its submitters begin with a pause
 }
+#: Requests that fail belong to what these show: 4 GiB are not enough for all.
+CROWDED = {"crowded-4g"}
 
 
 def run(name: str, *settings: str, design: str = "linux-6.12") -> MachineResult:
@@ -31,7 +34,7 @@ def test_every_preset_runs_and_nothing_fails(name: str) -> None:
     result = run(name)
     assert result.totals["now"] == SHORT.get(name, 1.0) * 1e12
     assert result.totals["requests"] > 1000
-    assert result.totals["failed"] == 0
+    assert (result.totals["failed"] > 0) == (name in CROWDED)
     assert 0 < result.utilisation < 0.5
 
 

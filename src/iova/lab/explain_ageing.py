@@ -95,8 +95,8 @@ def _remedy(facts: Facts, second: _Quarter, last: _Quarter) -> str:
     told = []
     if _fails_more(second, last):
         told.append(
-            "The space below 4 GiB is full of what is cached, and searching there is in vain: boot with"
-            " iommu.forcedac=1, or run a kernel that stops searching there once it failed."
+            "The space below 4 GiB is full of what is cached, and searching there is in vain:"
+            " boot with iommu.forcedac=1, or run a kernel that stops searching there once it failed."
         )
     if facts.mechanism["depot_max"] is not None:
         told.append(
@@ -123,7 +123,7 @@ def _quarter(facts: Facts, series: pl.DataFrame, quarter: int) -> _Quarter:
     )
     calls = grew("hits_loaded", "hits_previous", "hits_depot", "tree_allocations")
     cached, live = (
-        share_of(series[name][first : last + 1].sum(), last + 1 - first)
+        share_of(float(series[name][first : last + 1].sum()), last + 1 - first)
         for name in ("cached_pages", "live_pages")
     )
     return _Quarter(
