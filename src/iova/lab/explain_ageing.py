@@ -95,8 +95,9 @@ def _remedy(facts: Facts, second: _Quarter, last: _Quarter) -> str:
     told = []
     if _fails_more(second, last):
         told.append(
-            "The space below 4 GiB is full of what is cached, and searching there is in vain:"
-            " boot with iommu.forcedac=1, or run a kernel that stops searching there once it failed."
+            "The space below 4 GiB is full of what is cached, and searching there is in"
+            " vain: boot with iommu.forcedac=1, or run a kernel that stops searching"
+            " there once it failed."
         )
     if facts.mechanism["depot_max"] is not None:
         told.append(
