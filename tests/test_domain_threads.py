@@ -12,6 +12,7 @@ import pytest
 
 import iova
 from iova import Domain
+from iova.designs import Decision, View
 from scripts import output_of, run_script
 
 PAGE = 4096
@@ -342,3 +343,53 @@ def test_domains_in_cycles_and_module_globals_are_left_to_the_end() -> None:
     print("end")
     """
     assert output_of(code) == "end"
+
+
+def test_a_design_chooses_magazines_and_classes_of_a_live_domain() -> None:
+    with Domain(design="linux-7.3,magazine=7,classes=8,hold=3") as domain:
+        first = [domain.alloc(4096) for _ in range(100)]
+        for address in first:
+            domain.free(address, 4096)
+        stats = domain.stats().classes[0]
+        assert stats.magazines_allocated == -(-100 // 7)
+        assert stats.cached == 100
+        assert sorted(domain.alloc(4096) for _ in range(100)) == sorted(first)
+        large = domain.alloc(128 * 4096)
+        domain.free(large, 128 * 4096)
+        assert domain.alloc(128 * 4096) == large
+
+
+def test_magazines_change_their_size_under_running_threads() -> None:
+    sizes = [7, 255, 31, 127, 15, 63]
+    made = []
+
+    class Restless:
+        arm_delay_ns, arm_by_growth, magazine = 1_000_000, True, 3
+
+        def look(self, view: View) -> Decision:
+            made.append(view.magazine)
+            wanted = sizes[len(made) % len(sizes)]
+            return Decision(release=1, again_ns=1_000_000, magazine=wanted)
+
+    with Domain(design=Restless(), checked=True) as domain:
+        owned: set[int] = set()
+
+        def work(number: int) -> None:
+            mine: list[int] = []
+            for i in range(300):
+                fresh = [domain.alloc(4096) for _ in range(50 + number)]
+                assert owned.isdisjoint(fresh)  # operations of sets hold the interpreter's lock
+                owned.update(fresh)
+                mine += fresh
+                while len(mine) > (200 if i % 3 else 0):
+                    address = mine.pop()
+                    owned.discard(address)
+                    domain.free(address, 4096)
+            for address in mine:
+                owned.discard(address)
+                domain.free(address, 4096)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, range(4)))
+        assert domain.stats().live == 0
+        assert len(set(made)) > 2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from iova.designs import parse_design
 from iova.events import Trace
@@ -65,6 +66,7 @@ def trace_of_case(case: Case, seed: int | None = None) -> Trace:
     return generate(workload, prices, design=parse_design(case.design), seed=seed)
 
 
+@cache
 def explained(case: Case, seed: int | None = None) -> Explanation:
     """What is found in a case."""
     return explain(case.preset, trace_of_case(case, seed))

@@ -14,6 +14,7 @@ from iova import samples
 from iova.designs import parse_design
 from iova.errors import IovaError
 from iova.events import DomainInfo, Op, Trace
+from iova.lab import explain_ageing
 from iova.lab.explain import CAUSES, Explanation, Harm, explain, recorded_design
 from iova.lab.explain_facts import Facts, busy_cpus
 from iova.lab.prices import load_prices
@@ -276,3 +277,19 @@ def test_progress_names_every_cause() -> None:
     explain("t", trace, design=LINUX_6_12, progress=lambda what, _done, _total: told.append(what))
     assert [what for what in told if what != "replaying"] == [f"looking for {c}" for c in CAUSES]
     assert "replaying" in told
+
+
+@pytest.mark.parametrize(("second", "last", "named"), [(0.03, 3.97, False), (3.0, 40.0, True)])
+def test_work_in_the_tree_below_that_of_a_hit_is_no_ageing(
+    second: float, last: float, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = {1: second, 2: last, 3: last}
+    monkeypatch.setattr(explain_ageing, "_load_is_the_same", lambda _facts: True)
+    monkeypatch.setattr(
+        explain_ageing,
+        "_quarter",
+        lambda _facts, _series, q: explain_ageing._Quarter(1000, work[q], 100.0 * q, 50.0, 0),
+    )
+    trace = trace_of(*(one for i in range(40) for one in (alloc(i * 10, 0), free(i * 10 + 5, 0))))
+    found = explain_ageing.ageing(Facts(trace, LINUX_6_12, load_prices()))
+    assert (found is not None) is named

@@ -59,7 +59,8 @@ def ageing(facts: Facts) -> Finding | None:
         return None
     hit_ns = facts.prices.alloc_hit / 1000
     share = (last.work_ns - second.work_ns) / (last.work_ns + hit_ns)
-    if share < WORTH_TELLING:
+    # Where the tree takes less than a hit does, what grew is next to nothing.
+    if share < WORTH_TELLING or last.work_ns < hit_ns:
         return None
     return Finding(
         cause="ageing",
