@@ -200,8 +200,10 @@ enum iova_status iova_free_raw(iova_domain *domain, uint64_t pfn)
 	struct iova_range range;
 	lock(domain, IOVA_LOCK_TREE, 0, 0);
 	enum iova_status status = tree_take_out(&domain->tree, pfn, &range);
-	if (status == IOVA_OK)
-		domain->tree_counters[counters_of(domain, range.hi - range.lo + 1)].frees++;
+	if (status == IOVA_OK) {
+		uint32_t of = counters_of(domain, range.hi - range.lo + 1);
+		count_up(&domain->tree_counters[of].frees, 1);
+	}
 	unlock(domain, IOVA_LOCK_TREE, 0, 0);
 	return status;
 }

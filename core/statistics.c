@@ -284,7 +284,7 @@ static const char *check_cached(const struct iova_domain *domain, const struct c
 	return NULL;
 }
 
-const char *iova_check(const iova_domain *domain)
+static const char *check_all(const struct iova_domain *domain)
 {
 	const char *fault = index_check(&domain->tree.index);
 	if (fault || !domain->caches)
@@ -304,5 +304,15 @@ const char *iova_check(const iova_domain *domain)
 		fault = check_cached(domain, &list);
 	}
 	memory_put(&domain->memory, IOVA_MEMORY_DOMAIN, list.pfn, bytes);
+	return fault;
+}
+
+const char *iova_check(const iova_domain *domain)
+{
+	/* A live domain's reclaim may have a magazine in hand, which is nowhere then. */
+	struct iova_domain *held = (struct iova_domain *)(uintptr_t)domain;
+	begin_drain(held);
+	const char *fault = check_all(domain);
+	end_drain(held);
 	return fault;
 }
