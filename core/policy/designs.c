@@ -9,6 +9,7 @@ static const struct iova_design *const designs[] = {
 	&design_unbounded,
 	&design_linux_6_12,
 	&design_linux_7_3,
+	&design_adaptive,
 };
 
 const struct iova_design *iova_design_at(uint32_t index)

@@ -15,6 +15,7 @@ extern const struct iova_design design_linux_6_1;
 extern const struct iova_design design_unbounded;
 extern const struct iova_design design_linux_6_12;
 extern const struct iova_design design_linux_7_3;
+extern const struct iova_design design_adaptive;
 
 /* Shared by the designs that have Linux's reclaim; its parameters come first. */
 #define RECLAIM_PARAM_COUNT 4u

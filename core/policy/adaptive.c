@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * adaptive: a design of ours that tunes itself. It has one price for everything, the time
+ * for which a cached page may lie unused if that saves one trip to the tree or to the
+ * depot, and weighs with it what it has seen each size class do.
+ *
+ * Three decisions come from that price, each for a size class, whose ranges have 2^k pages:
+ *
+ * - Idle. A range of 2^k pages that nobody needed for patience / 2^k has cost more than
+ *   its next allocation from the tree. What the depot never dipped below for so long is
+ *   given back (the working set of Bonwick and Adams, "Magazines and Vmem", section 3.4, with
+ *   an interval that follows from the size), and so are the magazines of a CPU that made no
+ *   call for so long (what Zhen Lei asked for in 2019). So what is cached is bounded by what
+ *   was in flight at once during that time and by what busy CPUs hold. Waiting until the cost
+ *   of having waited equals that of acting is at most twice as dear as knowing the future:
+ *   Karlin et al., "Competitive snoopy caching", 1988.
+ * - Magazine size. A busy CPU holds about one magazine of m ranges on average, and goes to
+ *   the depot once in m calls or less often. The sum of both costs is least where they are
+ *   equal, so m grows where exchanges cost twice what the pages held do, and shrinks where
+ *   they cost less than two fifths. What counts is what was spent already, with a memory of a
+ *   second: one burst does not make a magazine grow that then lies about.
+ * - When to look. After LOOK_NS while anything is held, as nothing changes much sooner;
+ *   never while nothing is held.
+ *
+ * Holds of the tree lock are short (HOLD ranges each), the tree's index is used for its
+ * price in the lab, and magazines are made at first use.
+ *
+ * The numbers come from the simulated machine and the real traces, docs/findings/adaptive.md.
+ */
+#include "policy.h"
+
+#define FIRST_LOOK_NS (5 * NS_PER_MS)
+#define LOOK_NS (20 * NS_PER_MS)
+#define SECOND_NS (1000 * NS_PER_MS)
+#define HOLD 8u
+#define FIRST_ENTRIES 7u
+/* A magazine of fewer entries is mostly header; of more, it takes seconds to fill. */
+#define LEAST_ENTRIES 3u
+#define MOST_ENTRIES 255u
+/* So many busy CPUs double the cost of an exchange. */
+#define FAR_CPUS 256u
+/* Exchanges are counted in fractions of this. */
+#define UNIT UINT64_C(4096)
+
+enum { PATIENCE, EXCHANGE };
+
+static const struct iova_param params[] = {
+	[PATIENCE] = { "patience_ms", "page ms", "a page may lie unused to save a tree operation",
+		       1, 3600000, 4000, NULL },
+	[EXCHANGE] = { "exchange_ms", "page ms", "a page may be held to save a depot exchange", 1,
+		       3600000, 1000, NULL },
+};
+
+struct seen_class {
+	uint64_t looked, scanned; /* when; 0: never */
+	uint64_t moved;		  /* magazines into and out of the depot, at the last look */
+	uint64_t spent;	     /* exchanges a busy CPU made in the last second or so, in UNITs */
+	uint64_t low, low_before; /* shortest depot in this half of the patience, and in the last */
+	bool half;		  /* a whole half lies behind us */
+	uint32_t busy;		  /* CPUs that called since the scan before the last */
+	uint32_t holding;	  /* CPUs with magazines */
+};
+
+struct seen_cpu {
+	uint64_t calls, since; /* calls at the last change, and when that was seen */
+};
+
+static void setup(const struct iova_design *design, const uint64_t *values,
+		  const struct iova_config *config, struct iova_mechanism *mechanism)
+{
+	(void)design, (void)values, (void)config;
+	mechanism->arm_delay_ns = FIRST_LOOK_NS;
+	mechanism->arm_by_growth = true;
+	mechanism->magazines_at_first_use = true;
+	mechanism->unbound = true;
+	mechanism->indexed = true;
+	mechanism->magazine = FIRST_ENTRIES;
+	mechanism->tree_batch = HOLD;
+}
+
+static uint64_t patience_ns(const uint64_t *values, uint32_t size_class)
+{
+	uint64_t patience = (values[PATIENCE] * NS_PER_MS) >> size_class;
+	return patience < LOOK_NS / 2 ? LOOK_NS / 2 : patience;
+}
+
+/* Has the CPU called since it was last asked? */
+static bool has_called(struct seen_cpu *cpu, const struct iova_cpu_view *view, uint64_t now)
+{
+	uint64_t calls = view->hits_loaded + view->hits_previous + view->hits_depot + view->puts;
+	if (calls == cpu->calls)
+		return false;
+	cpu->calls = calls;
+	cpu->since = now;
+	return true;
+}
+
+/* Which CPUs are busy, and which were idle for so long that they give back what they hold. */
+static void scan_cpus(struct seen_class *seen, const struct iova_view *view, uint64_t patience,
+		      struct iova_decision *decision)
+{
+	struct seen_cpu *cpus = view->cpu_state;
+	uint32_t busy = 0;
+	seen->holding = 0;
+	for (uint32_t cpu = 0; cpu < view->cpus_possible; cpu++) {
+		struct iova_cpu_view cache = iova_read_cpu(view->domain, cpu, view->size_class);
+		bool holds = cache.has_loaded || cache.has_previous;
+		if (has_called(&cpus[cpu], &cache, view->now)) {
+			busy++;
+		} else if (holds && view->now - cpus[cpu].since >= patience - patience / 8) {
+			decision->trim[decision->trim_count++] = cpu;
+			holds = false;
+		}
+		seen->holding += holds;
+	}
+	if (busy)
+		seen->busy = busy;
+}
+
+/* What nobody needed for two halves of the patience is surplus. */
+static void release_surplus(struct seen_class *seen, const struct iova_view *view,
+			    struct iova_decision *decision)
+{
+	if (seen->half)
+		decision->release = seen->low < seen->low_before ? seen->low : seen->low_before;
+	seen->low_before = seen->low - decision->release;
+	seen->low = view->depot - decision->release;
+	seen->half = true;
+}
+
+static void note_exchanges(struct seen_class *seen, const struct iova_view *view)
+{
+	uint64_t moved = view->pushed + view->popped;
+	uint64_t passed = view->now - seen->looked;
+	/* W / (W + t): close to exp(-t / W) where t is short, and right where it is long. */
+	uint64_t left = SECOND_NS * UNIT / (SECOND_NS + passed);
+	seen->spent = seen->spent * left / UNIT + (moved - seen->moved) * UNIT / seen->busy;
+	seen->moved = moved;
+	seen->looked = view->now;
+}
+
+/* The size at which holding a magazine costs about what exchanging it does. */
+static uint32_t best_size(struct seen_class *seen, const uint64_t *values, uint32_t entries,
+			  uint32_t size_class)
+{
+	/* Of an exchange, in page ms. */
+	uint64_t price = values[EXCHANGE] + values[EXCHANGE] * seen->busy / FAR_CPUS;
+	for (;;) {
+		uint64_t held = ((uint64_t)entries << size_class) * 1000 * UNIT;
+		uint64_t spent = seen->spent * price;
+		if (spent > 2 * held && entries < MOST_ENTRIES) {
+			seen->spent /= 2;
+			entries = 2 * entries + 1;
+		} else if (spent < held * 2 / 5 && entries > LEAST_ENTRIES) {
+			seen->spent *= 2;
+			entries /= 2;
+		} else {
+			return entries;
+		}
+	}
+}
+
+static void look(const struct iova_design *design, void *state, const uint64_t *values,
+		 const struct iova_view *view, struct iova_decision *decision)
+{
+	(void)design;
+	struct seen_class *seen = state;
+	uint64_t patience = patience_ns(values, view->size_class), half = patience / 2;
+	bool first = !seen->busy;
+	if (first) {
+		*seen = (struct seen_class){ .busy = 1, .holding = 1, .spent = view->magazine * UNIT };
+		seen->looked = view->now - FIRST_LOOK_NS;
+	}
+	if (view->depot_low < seen->low)
+		seen->low = view->depot_low;
+	if (view->now - seen->scanned >= half - half / 16 || !seen->scanned) {
+		scan_cpus(seen, view, patience, decision);
+		release_surplus(seen, view, decision);
+		seen->scanned = view->now;
+	}
+	if (first || view->now - seen->looked >= LOOK_NS - LOOK_NS / 8) {
+		note_exchanges(seen, view);
+		decision->magazine = best_size(seen, values, view->magazine, view->size_class);
+	}
+	/* A full magazine of a CPU that gives back goes to the depot. */
+	if (!seen->holding && !decision->trim_count && view->depot <= decision->release)
+		return;
+	uint64_t left = seen->scanned + half - view->now;
+	decision->again_ns = left < LOOK_NS ? left : LOOK_NS;
+}
+
+const struct iova_design design_adaptive = {
+	.name = "adaptive",
+	.summary = "tunes magazine size, idle time and rate from the demand it sees (ours)",
+	.params = params,
+	.param_count = COUNT_OF(params),
+	.setup = setup,
+	.look = look,
+	.state_size = sizeof(struct seen_class),
+	.cpu_state_size = sizeof(struct seen_cpu),
+};
