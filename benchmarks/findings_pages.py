@@ -11,6 +11,7 @@ from benchmarks.findings_frame import FOLDER, Page, do_all, page_text, write_ind
 #: Names of pages, and the modules of this package that hold them.
 MODULES: Final = {
     "threshold": "findings_threshold",
+    "adaptive": "findings_adaptive",
 }
 
 

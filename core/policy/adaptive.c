@@ -61,10 +61,6 @@ struct seen_class {
 	uint32_t holding;	  /* CPUs with magazines */
 };
 
-struct seen_cpu {
-	uint64_t calls, since; /* calls at the last change, and when that was seen */
-};
-
 static void setup(const struct iova_design *design, const uint64_t *values,
 		  const struct iova_config *config, struct iova_mechanism *mechanism)
 {
@@ -84,17 +80,6 @@ static uint64_t patience_ns(const uint64_t *values, uint32_t size_class)
 	return patience < LOOK_NS / 2 ? LOOK_NS / 2 : patience;
 }
 
-/* Has the CPU called since it was last asked? */
-static bool has_called(struct seen_cpu *cpu, const struct iova_cpu_view *view, uint64_t now)
-{
-	uint64_t calls = view->hits_loaded + view->hits_previous + view->hits_depot + view->puts;
-	if (calls == cpu->calls)
-		return false;
-	cpu->calls = calls;
-	cpu->since = now;
-	return true;
-}
-
 /* Which CPUs are busy, and which were idle for so long that they give back what they hold. */
 static void scan_cpus(struct seen_class *seen, const struct iova_view *view, uint64_t patience,
 		      struct iova_decision *decision)
@@ -105,7 +90,7 @@ static void scan_cpus(struct seen_class *seen, const struct iova_view *view, uin
 	for (uint32_t cpu = 0; cpu < view->cpus_possible; cpu++) {
 		struct iova_cpu_view cache = iova_read_cpu(view->domain, cpu, view->size_class);
 		bool holds = cache.has_loaded || cache.has_previous;
-		if (has_called(&cpus[cpu], &cache, view->now)) {
+		if (cpu_has_called(&cpus[cpu], &cache, view->now)) {
 			busy++;
 		} else if (holds && view->now - cpus[cpu].since >= patience - patience / 8) {
 			decision->trim[decision->trim_count++] = cpu;

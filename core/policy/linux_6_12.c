@@ -8,23 +8,13 @@
  */
 #include "policy.h"
 
-enum { DELAY, THRESHOLD, BATCH, REARM };
-
-const struct iova_param reclaim_params[RECLAIM_PARAM_COUNT] = {
-	[DELAY] = { "delay_ms", "ms", "from a push, or a run, to the next run of the job", 1,
-		    86400000, 100, NULL },
-	[THRESHOLD] = { "threshold", "magazines", "depot length above which the job reclaims", 0,
-			1u << 20, IOVA_AUTO, "CPUs online" },
-	[BATCH] = { "batch", "magazines", "reclaimed in one run", 1, 1u << 20, 1, NULL },
-	[REARM] = { "rearm", "0 or 1", "the job arms itself again after it reclaimed", 0, 1, 1,
-		    NULL },
-};
+const struct iova_param reclaim_params[RECLAIM_PARAM_COUNT] = { RECLAIM_PARAMS };
 
 void reclaim_setup(const struct iova_design *design, const uint64_t *values,
 		   const struct iova_config *config, struct iova_mechanism *mechanism)
 {
 	(void)design, (void)config;
-	mechanism->arm_delay_ns = values[DELAY] * NS_PER_MS;
+	mechanism->arm_delay_ns = values[RECLAIM_DELAY] * NS_PER_MS;
 }
 
 void reclaim_look(const struct iova_design *design, void *state, const uint64_t *values,
@@ -32,15 +22,15 @@ void reclaim_look(const struct iova_design *design, void *state, const uint64_t 
 {
 	(void)design;
 	(void)state;
-	uint64_t threshold = values[THRESHOLD];
+	uint64_t threshold = values[RECLAIM_THRESHOLD];
 	if (threshold == IOVA_AUTO)
 		threshold = view->cpus_online;
 	if (view->depot <= threshold)
 		return;
-	decision->release = values[BATCH];
+	decision->release = values[RECLAIM_BATCH];
 	decision->keep = threshold;
-	if (values[REARM])
-		decision->again_ns = values[DELAY] * NS_PER_MS;
+	if (values[RECLAIM_REARM])
+		decision->again_ns = values[RECLAIM_DELAY] * NS_PER_MS;
 }
 
 const struct iova_design design_linux_6_12 = {

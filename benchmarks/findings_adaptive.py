@@ -1,0 +1,354 @@
+"""Several thresholds, self-tuning: how far does a design that tunes itself get?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from statistics import mean
+from typing import Final
+
+import altair as alt
+
+from benchmarks.findings_frame import (
+    Job,
+    Outcome,
+    Page,
+    Replayed,
+    Results,
+    Simulated,
+    Told,
+    loss,
+    table,
+)
+from iova.workloads import presets
+
+LINUX: Final = "linux-6.12"
+OURS: Final = "adaptive"
+SEEDS: Final = (1, 2, 3)
+TRACE: Final = "burst8-6.12"
+#: Below so many magazines' worth of cached ranges there is nothing to save.
+FEW_MAGAZINES: Final = 10
+ENTRIES: Final = 127
+#: What was aimed at, against LINUX.
+WASTE: Final = 1 / 5
+HITS: Final = -0.5
+HOLD: Final = 1 / 10
+#: Throughput "no lower": what two seeds of the same design differ by is no difference.
+REQUESTS: Final = -0.5
+#: Where the trade-off is drawn, and what of.
+TRADED: Final = ("sas-256", "burst", "stalled-flush", "neighbour-32bit")
+_QUICK: Final = ("board-4", "scsi-256", "burst")
+_PATIENCE_MS: Final = (60, 250, 1000, 4000, 16000)
+_EXCHANGE_MS: Final = (60, 250, 1000, 4000, 16000)
+_MAGAZINES: Final = (7, 15, 31, 63, 127)
+FAMILIES: Final = {
+    f"{LINUX}, magazine=": tuple(f"{LINUX},magazine={m}" for m in _MAGAZINES),
+    f"{OURS}, patience_ms=": tuple(f"{OURS},patience_ms={p}" for p in _PATIENCE_MS),
+    f"{OURS}, exchange_ms=": tuple(f"{OURS},exchange_ms={e}" for e in _EXCHANGE_MS),
+    "other designs": (
+        "linux-6.1", "unbounded", "trim", "working-set", "grown-magazines", "limits",
+    ),
+}  # fmt: skip
+
+
+def _run(preset: str, design: str, seed: int, quick: bool) -> Job[Outcome]:
+    return Simulated(preset, design, ("duration_s=0.3",) if quick else (), seed)
+
+
+def _seeds(quick: bool) -> tuple[int, ...]:
+    return SEEDS[:1] if quick else SEEDS
+
+
+def _traded(quick: bool) -> tuple[str, ...]:
+    return TRADED[1:2] if quick else TRADED
+
+
+def _jobs(quick: bool) -> list[Job[object]]:
+    names = _QUICK if quick else presets()
+    both = [
+        _run(name, design, seed, quick)
+        for name in names
+        for design in (LINUX, OURS)
+        for seed in _seeds(quick)
+    ]
+    traded = [
+        _run(name, design, 1, quick)
+        for name in _traded(quick)
+        for family in FAMILIES.values()
+        for design in family
+    ]
+    return [*both, Replayed(TRACE, LINUX), Replayed(TRACE, OURS), *traded]
+
+
+# ------------------------------------------------------------------------ against linux-6.12
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What one design does against another, on one source."""
+
+    source: str
+    waste: float  #: ratio
+    hits: float  #: points more
+    requests: float | None  #: percent more
+    hold: float | None  #: ratio of the longest
+    linux: Outcome
+    ours: Outcome
+
+    @property
+    def counts(self) -> bool:
+        """Whether the other caches enough for a saving to be one."""
+        return self.linux["cached_ranges_end"] > FEW_MAGAZINES * ENTRIES
+
+
+def _compare(source: str, ours: Outcome, linux: Outcome) -> Compared:
+    simulated = "requests_per_s" in linux.metrics
+    return Compared(
+        source,
+        ours["waste"] / linux["waste"] if linux["waste"] else float("nan"),
+        ours["cached_percent"] - linux["cached_percent"],
+        -loss(ours["requests_per_s"], linux["requests_per_s"]) if simulated else None,
+        ours["longest_tree_hold_ns"] / linux["longest_tree_hold_ns"] if simulated else None,
+        linux,
+        ours,
+    )
+
+
+def _mean_outcome(outcomes: Iterable[Outcome]) -> Outcome:
+    alike = list(outcomes)
+    return Outcome({name: mean(one[name] for one in alike) for name in alike[0].metrics})
+
+
+def _against_linux(results: Results, quick: bool) -> list[Compared]:
+    found = []
+    for name in _QUICK if quick else presets():
+        ours, linux = (
+            _mean_outcome(results[_run(name, design, seed, quick)] for seed in _seeds(quick))
+            for design in (OURS, LINUX)
+        )
+        found.append(_compare(name, ours, linux))
+    trace = _compare(TRACE, results[Replayed(TRACE, OURS)], results[Replayed(TRACE, LINUX)])
+    return [*found, trace]
+
+
+GOALS: Final[dict[str, Callable[[Compared], bool | None]]] = {
+    "waste at most a fifth": lambda one: one.waste <= WASTE,
+    "hits at most 0.5 points lower": lambda one: one.hits >= HITS,
+    "requests at most 0.5 % fewer": lambda one: (
+        None if one.requests is None else one.requests >= REQUESTS
+    ),
+    "longest hold of the tree lock at most a tenth": lambda one: (
+        None if one.hold is None else one.hold <= HOLD
+    ),
+}
+
+
+def _us(ns: float) -> str:
+    return f"{ns / 1000:,.3g}"
+
+
+def _row(one: Compared) -> tuple[str, ...]:
+    simulated = one.requests is not None
+    return (
+        f"`{one.source}`",
+        f"{one.linux['waste']:.3g}",
+        f"{one.ours['waste']:.3g}",
+        f"{one.waste:.2f}",
+        f"{one.linux['cached_percent']:.2f}",
+        f"{one.ours['cached_percent']:.2f}",
+        f"{one.requests:+.1f} %" if simulated else "",
+        f"{_us(one.linux['longest_tree_hold_ns'])} us" if simulated else "",
+        f"{_us(one.ours['longest_tree_hold_ns'])} us" if simulated else "",
+    )
+
+
+def _comparison_table(compared: list[Compared]) -> str:
+    head = (
+        "caches more than 10 magazines", "waste, Linux", "ours", "ratio", "cached %, Linux",
+        "ours", "requests", "longest hold, Linux", "ours",
+    )  # fmt: skip
+    return table(head, [_row(one) for one in compared if one.counts])
+
+
+def _goals_table(compared: list[Compared]) -> str:
+    rows = []
+    for goal, is_met in GOALS.items():
+        told = [(one.source, is_met(one)) for one in compared if one.counts]
+        missed = [f"`{source}`" for source, met in told if met is False]
+        asked = sum(met is not None for _, met in told)
+        rows.append((goal, f"{asked - len(missed)} of {asked}", ", ".join(missed)))
+    return table(("goal", "met on", "not on"), rows)
+
+
+# ------------------------------------------------------------------------------ the trade-off
+
+
+def _trade_offs(results: Results, quick: bool) -> list[tuple[str, str, Compared]]:
+    """Preset, family and comparison of every setting tried."""
+    return [
+        (
+            name,
+            family,
+            _compare(
+                design,
+                results[_run(name, design, 1, quick)],
+                results[_run(name, LINUX, 1, quick)],
+            ),
+        )
+        for name in _traded(quick)
+        for family, designs in FAMILIES.items()
+        for design in designs
+    ]
+
+
+def _least_waste_table(tried: list[tuple[str, str, Compared]]) -> str:
+    """Of all settings that keep hits and requests: which wastes least?"""
+    rows = []
+    for name in dict.fromkeys(preset for preset, _, _ in tried):
+        here = [one for preset, _, one in tried if preset == name]
+        keep = [
+            one
+            for one in here
+            if one.hits >= HITS and one.requests is not None and one.requests >= REQUESTS
+        ]
+        best = min(keep, key=lambda one: one.waste)
+        lean = max(
+            (one for one in here if one.waste <= WASTE), key=lambda one: one.hits, default=None
+        )
+        rows.append(
+            (
+                f"`{name}`",
+                f"`{best.source}`",
+                f"{best.waste:.2f}",
+                f"`{lean.source}`" if lean else "none",
+                f"{lean.hits:+.2f}" if lean else "",
+                f"{lean.requests:+.1f} %" if lean else "",
+            )
+        )
+    head = (
+        "preset", "least waste that keeps hits and requests", "waste, ratio",
+        "most hits at a fifth of the waste", "hits, points", "requests",
+    )  # fmt: skip
+    return table(head, rows)
+
+
+def _picture(tried: list[tuple[str, str, Compared]]) -> alt.TopLevelMixin:
+    data = [
+        {"preset": preset, "family": family, "waste": one.waste, "hits": max(one.hits, -6.0)}
+        for preset, family, one in tried
+    ]
+    corner = [
+        {"preset": preset, "x": 0.01, "x2": WASTE, "y": HITS, "y2": 5.0}
+        for preset in dict.fromkeys(preset for preset, _, _ in tried)
+    ]
+    goal = (
+        alt.Chart()
+        .transform_filter("datum.x2 > 0")
+        .mark_rect(opacity=0.15, color="#009e73", clip=True)
+        .encode(x="x:Q", x2="x2:Q", y="y:Q", y2="y2:Q")
+    )
+    points = (
+        alt.Chart()
+        .transform_filter("datum.waste > 0")
+        .mark_point(filled=True, size=45, clip=True)
+        .encode(
+            x=alt.X("waste:Q", title="waste / that of linux-6.12").scale(
+                type="log", domain=[0.01, 10]
+            ),
+            y=alt.Y("hits:Q", title="hits against linux-6.12, points").scale(domain=[-6, 5]),
+            color=alt.Color("family:N", title=None, sort=list(FAMILIES)).legend(
+                orient="top", columns=2
+            ),
+            shape=alt.Shape("family:N", sort=list(FAMILIES)),
+        )
+    )
+    chart = alt.layer(goal, points, data=alt.Data(values=data + corner))
+    return chart.properties(width=240, height=200).facet(
+        facet=alt.Facet("preset:N", title=None), columns=2
+    )
+
+
+# ------------------------------------------------------------------------------------ the page
+
+
+def _tell(results: Results, quick: bool) -> Told:
+    compared = _against_linux(results, quick)
+    counted = [one for one in compared if one.counts]
+    ratios = sorted(one.waste for one in counted)
+    requests = [one.requests for one in counted if one.requests is not None]
+    held = [one for one in counted if one.hold is not None and one.hold <= HOLD]
+    every = sum(all(met(one) is not False for met in GOALS.values()) for one in counted)
+    tried = _trade_offs(results, quick)
+    return Told(
+        answer=(
+            f"it caches less almost everywhere. Of the {len(counted)} sources on which `{LINUX}`"
+            f" caches more than {FEW_MAGAZINES} magazines, `{OURS}` wastes at most a fifth of its"
+            f" pages on {sum(one.waste <= WASTE for one in counted)}; the median is"
+            f" {ratios[len(ratios) // 2]:.2f} of Linux's waste, the worst {ratios[-1]:.2f}. Hits"
+            f" change by {min(one.hits for one in counted):+.1f} to"
+            f" {max(one.hits for one in counted):+.1f} points, requests by {min(requests):+.1f} to"
+            f" {max(requests):+.1f} %. The longest hold of the tree lock falls to a tenth or less"
+            f" on {len(held)}. All four goals at once are met on {every}."
+        ),
+        tables=[
+            _goals_table(compared),
+            _comparison_table(compared),
+            _least_waste_table(tried),
+        ],
+        picture=_picture(tried),
+        caption=(
+            "Hits and waste of every setting tried, against linux-6.12; green is where the goals"
+            " for both are met. Points at the lower edge may lie below it."
+        ),
+        why=(
+            "A cached range costs pages for as long as it lies there, and saves a trip to the tree"
+            " when it is used. Where `linux-6.12` caches many times what is in flight, most of it"
+            " is never used, and giving that up costs nothing: magazines that fit the rate at which"
+            " a CPU uses them, and idle time that fits the size of a range."
+            "\n\n"
+            "A fifth can not be had everywhere. In `burst` and `stalled-flush` all that is cached"
+            " between bursts is what the next burst takes from the cache: who holds a fifth of it"
+            " sends the rest to the tree. In `neighbour-32bit` Linux's waste is a few percent of"
+            " what is live to begin with. The last table shows for each of these which setting"
+            " wastes least without losing hits or requests, and what those that waste a fifth"
+            " lose."
+            "\n\n"
+            "A tenth of the longest hold can be had only where Linux holds the lock long, that is"
+            " where a magazine is emptied under it, or a search walks far. Elsewhere its longest"
+            " hold is one insertion or removal, and ours are up to eight removals."
+            "\n\n"
+            "Where a few CPUs free what many allocate (`sas-256`, `ageing`), these few are what"
+            " limits the rate, and smaller magazines send them to the depot more often."
+        ),
+        guesses=(
+            "Two prices: 4 s of one idle page for a trip to the tree, 1 s (2 s with 256 busy CPUs)"
+            " for one to the depot. They were chosen on the presets of this table with seed 1, and"
+            " on five recorded traces of which one is bundled; seeds 2 and 3, and the presets made"
+            " for `iova explain`, were not looked at before."
+        ),
+        would_change=(
+            "What a page of cached IOVA really costs somebody: if memory and address space are"
+            " plenty, `patience_ms` and `exchange_ms` should be larger, and the throughput that is"
+            " missing comes back with the waste."
+        ),
+    )
+
+
+PAGE: Final = Page(
+    name="adaptive",
+    question="Can thresholds tune themselves?",
+    asked=(
+        "The patches' author had ideas with several thresholds and self-tuning, and a reviewer"
+        " hoped for reclaim that also trims idle CPUs' caches. `adaptive` has no number that must"
+        " be set for a machine: it weighs the pages that lie unused against the trips to depot and"
+        " tree that they save (`core/policy/adaptive.c`). The goals, against `linux-6.12`: waste at"
+        " most a fifth, hits at most 0.5 points lower, the longest hold of the tree lock at most a"
+        " tenth, throughput no lower."
+        "\n\n"
+        "Run: every preset at its full length with three seeds, of which the means are shown, and"
+        " the recorded trace. What two seeds of one design differ by, up to 0.5 % of requests,"
+        " counts as no lower."
+    ),
+    jobs=_jobs,
+    tell=_tell,
+)
