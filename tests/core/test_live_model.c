@@ -346,7 +346,7 @@ static void open_world(uint64_t seed, bool traced)
 		world.state[i] = IS_RESERVED;
 	const struct iova_design *design;
 	do
-		design = iova_design_at((uint32_t)below(4));
+		design = iova_design_at((uint32_t)below(32));
 	while (!design);
 	world.live = make_live(&world.memory, (struct iova_live_config){
 						      .windows = windows,
@@ -356,6 +356,7 @@ static void open_world(uint64_t seed, bool traced)
 						      .classes = world.classes,
 						      .budget = world.budget,
 						      .unchecked = !world.checked });
+	world.classes = world.live->classes; /* a design may have a number of its own */
 }
 
 static void history_agrees_with_the_model(uint64_t seed, uint64_t steps, bool traced)
