@@ -51,6 +51,10 @@ FAMILIES: Final = {
 }  # fmt: skip
 
 
+def _sources(quick: bool) -> tuple[str, ...]:
+    return _QUICK if quick else tuple(preset.name for preset in presets())
+
+
 def _run(preset: str, design: str, seed: int, quick: bool) -> Job[Outcome]:
     return Simulated(preset, design, ("duration_s=0.3",) if quick else (), seed)
 
@@ -64,10 +68,9 @@ def _traded(quick: bool) -> tuple[str, ...]:
 
 
 def _jobs(quick: bool) -> list[Job[object]]:
-    names = _QUICK if quick else presets()
     both = [
         _run(name, design, seed, quick)
-        for name in names
+        for name in _sources(quick)
         for design in (LINUX, OURS)
         for seed in _seeds(quick)
     ]
@@ -121,7 +124,7 @@ def _mean_outcome(outcomes: Iterable[Outcome]) -> Outcome:
 
 def _against_linux(results: Results, quick: bool) -> list[Compared]:
     found = []
-    for name in _QUICK if quick else presets():
+    for name in _sources(quick):
         ours, linux = (
             _mean_outcome(results[_run(name, design, seed, quick)] for seed in _seeds(quick))
             for design in (OURS, LINUX)
