@@ -107,14 +107,39 @@ def test_magazines_grow_where_a_cpu_goes_to_the_depot_often_and_shrink_again() -
     for now in range(0, 2000, 5):
         use(domain, 2000, 1, now * MS)
         domain.run_due((now + 4) * MS)
-    assert 255 in sizes_taken(domain, 0)
+    assert 63 in sizes_taken(domain, 0)
     for now in range(2000, 60_000, 50):
         use(domain, 20, 1, now * MS)
         domain.run_due((now + 49) * MS)
-    assert domain.cpu(0, 0)["loaded"] < 255
-    assert domain.cpu(1, 0)["loaded"] < 255
+    assert domain.cpu(0, 0)["loaded"] < 63
+    assert domain.cpu(1, 0)["loaded"] < 63
     use(domain, 2000, 1, 60_000 * MS)
-    assert max(sizes_taken(domain, 0)) < 255
+    assert max(sizes_taken(domain, 0)) < 63
+
+
+def test_magazines_grow_no_larger_than_the_user_allows() -> None:
+    domain = a_domain(most=20)
+    for now in range(0, 1000, 5):
+        use(domain, 2000, 1, now * MS)
+        domain.run_due((now + 4) * MS)
+    assert max(sizes_taken(domain, 0)) == 15
+
+
+def test_what_is_wanted_again_time_after_time_is_kept_for_longer_than_the_gap() -> None:
+    """Bursts of large ranges every second: by their price alone they would be given back."""
+    domain = a_domain()
+    misses = []
+    for second in range(8):
+        before = domain.counters(5)["tree_allocations"]
+        use(domain, 300, 32, second * 1000 * MS)
+        domain.run_due((second * 1000 + 999) * MS)
+        misses.append(domain.counters(5)["tree_allocations"] - before)
+    assert misses[:2] == [300, 300]  # given back, and wanted again
+    assert max(misses[-3:]) < 10
+    # Nobody comes any more.
+    domain.run_due(60_000 * MS)
+    assert cached(domain, 5) == 0
+    assert domain.next_deadline() is None
 
 
 def test_large_ranges_get_small_magazines() -> None:

@@ -16,8 +16,9 @@ from mutants import DISCUSSED, Mutant
 from mutants import MUTANTS as CORE_MUTANTS
 from mutants_live import LIVE_MUTANTS
 from mutants_machine import MACHINE_MUTANTS
+from mutants_policies import POLICY_MUTANTS
 
-MUTANTS = (*CORE_MUTANTS, *LIVE_MUTANTS, *MACHINE_MUTANTS)
+MUTANTS = (*CORE_MUTANTS, *LIVE_MUTANTS, *MACHINE_MUTANTS, *POLICY_MUTANTS)
 PROJECT = Path(__file__).resolve().parent.parent
 COMPILER = "cc"
 FLAGS = ("-std=c17", "-O1", "-w")

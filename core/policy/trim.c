@@ -40,10 +40,10 @@ static void scan_cpus(struct seen_class *seen, const struct iova_view *view, uin
 	seen->holding = 0;
 	for (uint32_t cpu = 0; cpu < view->cpus_possible; cpu++) {
 		struct iova_cpu_view cache = iova_read_cpu(view->domain, cpu, view->size_class);
-		bool called = cpu_has_called(&cpus[cpu], &cache, view->now);
+		cpu_has_called(&cpus[cpu], &cache, view->now);
 		if (!cache.has_loaded && !cache.has_previous)
 			continue;
-		if (!called && view->now - cpus[cpu].since >= idle_ns)
+		if (view->now - cpus[cpu].since >= idle_ns)
 			decision->trim[decision->trim_count++] = cpu;
 		else
 			seen->holding++;
