@@ -65,5 +65,5 @@ def test_no_line_of_the_project_names_a_path_of_one_machine() -> None:
         *(ROOT / "src").rglob("*.py"),
         *(ROOT / "core").rglob("*.[ch]"),
     ]:
-        if path.is_file():
+        if path.is_file() and path.name != ".git":  # where a worktree's own data is
             assert not homes.search(path.read_text(errors="replace")), path

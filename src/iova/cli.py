@@ -18,12 +18,11 @@ from typing import Annotated, Any
 
 import typer
 
-from iova import _core, cli_explain, cli_options, cli_sweep, cli_tune, samples
+from iova import _core, cli_convert, cli_explain, cli_options, cli_sweep, cli_tune, samples
 from iova.cli_compare import (
     CompareRequest,
     compare_all,
     print_comparisons,
-    refuse_seeds_of_traces,
     refuse_settings_of_traces,
 )
 from iova.cli_output import (
@@ -40,16 +39,12 @@ from iova.errors import InputError, IovaError
 from iova.lab import conformance, verify_trace
 from iova.lab.against import Against, compare_against
 from iova.lab.compare import Comparison
-from iova.lab.prices import load_prices
 from iova.lab.result_file import read_result, result_json
 from iova.report import text
 from iova.report.workload import preset_list, workload_json, workload_text
-from iova.sources import ImportReport, load
 from iova.sources import info as source_info
-from iova.sources.convert import convert as convert_source
-from iova.sources.parquet import write_parquet
+from iova.sources import load
 from iova.workloads import is_workload, load_workload, presets
-from iova.workloads.events import DEFAULT_DESIGN, generate
 
 NOT_EXACT = 1
 PARTLY_DONE = 3
@@ -174,61 +169,6 @@ def verify(
 
 
 @app.command()
-def convert(
-    source: cli_options.Source,
-    out: cli_options.OutFile,
-    settings: cli_options.Settings = None,
-    seed: cli_options.Seed = None,
-    design: cli_options.GeneratingDesign = None,
-    prices: cli_options.PriceFile = None,
-    as_json: cli_options.AsJson = False,
-    allow_lost: cli_options.AllowLost = False,
-) -> None:
-    """Turn a kernel trace, or what a workload calls, into a Parquet file of events.
-
-    Exit status 3 if some lines were malformed; the good rest is written all the same.
-    """
-    inputs = [samples.resolve(source), *([str(prices)] if prices else [])]
-    refuse_unusable_output(out, inputs)
-    if is_workload(source):
-        report = _generate(source, out, settings or [], seed, design, prices)
-    else:
-        refuse_settings_of_traces([source], settings or ())
-        refuse_seeds_of_traces([source], seed, None, prices)
-        if design is not None:
-            raise IovaError(
-                f"--design: {source} is a recorded trace: its calls are those of its kernel"
-            )
-        with progress_bars() as bars:
-            report = convert_source(
-                inputs[0], out, allow_lost=allow_lost, progress=bars("converting")
-            )
-    if as_json:
-        print_json(asdict(report))
-    else:
-        print(text.import_report(report, out))
-    if report.malformed_count:
-        raise typer.Exit(PARTLY_DONE)
-
-
-def _generate(
-    source: str,
-    out: Path,
-    settings: list[str],
-    seed: int | None,
-    design: str | None,
-    prices: Path | None,
-) -> ImportReport:
-    workload = load_workload(source, settings)
-    table = load_prices(prices).as_dict()
-    with user_code_prints_to_stderr(), progress_bars() as bars:
-        (spec,) = designs_named([design or DEFAULT_DESIGN])
-        trace = generate(workload, table, design=spec, seed=seed, progress=bars("generating"))
-    write_parquet(trace, out)
-    return ImportReport(source=source, rows=trace.events.height, notes=trace.info.notes)
-
-
-@app.command()
 def info(
     source: cli_options.Source,
     settings: cli_options.Settings = None,
@@ -280,6 +220,7 @@ def list_(what: cli_options.ListName = None, as_json: cli_options.AsJson = False
         print("\n\n".join(lists[name][1] for name in chosen))
 
 
+cli_convert.register(app)
 cli_explain.register(app)
 cli_tune.register(app)
 cli_sweep.register(app)

@@ -96,13 +96,14 @@ Designs = Annotated[
         f" By default: {', '.join(LINUX_DESIGNS)}.",
     ),
 ]
-GeneratingDesign = Annotated[
+ConvertDesign = Annotated[
     str | None,
     typer.Option(
         "--design",
         metavar="D",
         help="Workloads: the design under which the calls are made; their addresses and times"
-        f" are its. By default {DEFAULT_DESIGN}.",
+        f" are its. By default {DEFAULT_DESIGN}. Traces to Perfetto: the design whose counters are"
+        " shown; by default the recorded kernel's.",
     ),
 ]
 RecordedDesign = Annotated[
@@ -117,7 +118,13 @@ Paths = Annotated[
     list[str],
     typer.Argument(metavar="PATH...", help="A recorded trace, or a folder of conformance vectors."),
 ]
-OutFile = Annotated[Path, typer.Argument(metavar="OUT.parquet", help="File to write.")]
+OutFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="OUT",
+        help="File to write: OUT.pftrace for Perfetto (ui.perfetto.dev); else Parquet.",
+    ),
+]
 ListName = Annotated[
     str | None,
     typer.Argument(metavar="[designs|presets|samples]", help="What to list; all of it."),

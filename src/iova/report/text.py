@@ -9,6 +9,7 @@ from pathlib import Path
 from iova.designs import OPTIONS, BuiltinDesign, builtin_designs
 from iova.lab.conformance import SequenceVerdict
 from iova.lab.verify_trace import TraceVerdict
+from iova.report.perfetto import PerfettoReport
 from iova.report.table import printable
 from iova.samples import SAMPLES
 from iova.sources import ImportReport
@@ -70,6 +71,15 @@ def import_report(report: ImportReport, out: Path) -> str:
         lines.append(_wrapped(f"known, not used: {ignored}", "  "))
     problems = import_problems(report)
     return "\n".join([*lines, problems] if problems else lines)
+
+
+def perfetto_report(report: PerfettoReport) -> str:
+    """What was drawn for Perfetto."""
+    drawn = f"  {report.slices} slices, {report.instants} instants"
+    if report.crowded:
+        drawn += f" ({report.crowded} for want of room: too many calls overlap)"
+    counters = f"counters under {printable(report.design)}, read {report.samples} times"
+    return f"{drawn}; {counters}\n  open it at https://ui.perfetto.dev"
 
 
 def import_problems(report: ImportReport) -> str:
