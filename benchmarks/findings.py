@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -44,8 +45,9 @@ def main(arguments: Sequence[str]) -> None:
     wanted = options.names or [_MODEL, *MODULES]
     _make_sections([case for case in CASES if {_MODEL, f"{_MODEL}/{case}"} & set(wanted)], options)
     pages = [name for name in MODULES if name in wanted]
-    if pages:
-        make_pages(pages, options.quick, options.write)
+    problems = make_pages(pages, options.quick, options.write) if pages else []
+    if problems:
+        sys.exit("\n".join(problems))
 
 
 def _make_sections(cases: Sequence[str], options: argparse.Namespace) -> None:

@@ -1,13 +1,15 @@
 """What a page of ``docs/findings/`` is made of, and how it is written.
 
 A page answers one question. Its module holds a :class:`Page`: jobs, which say what is to be run,
-and ``tell``, which makes the answer, tables and a picture of what these showed. The jobs of all
-pages that are wanted run together, on two processes, each job once.
+and ``tell``, which makes the answer, tables and a picture of what these showed. A job that several
+pages want is done once.
 """
 
 from __future__ import annotations
 
+import signal
 import textwrap
+import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -135,16 +137,58 @@ class Results:
         return min(values), max(values)
 
 
+class Runner:
+    """Does jobs on two processes, each job once however often it is wanted.
+
+    Used as a context manager. An error or Ctrl-C ends it after the jobs that are running now.
+    """
+
+    def __init__(self) -> None:
+        self._done: dict[Job[Any], Any] = {}
+        self.cpu_s = 0.0  #: that all jobs took
+
+    def __enter__(self) -> Runner:
+        # A fork of a process in which Polars has threads may wait for them for ever.
+        self._pool = ProcessPoolExecutor(2, get_context("spawn"), _leave_ctrl_c_to_the_parent)
+        return self
+
+    def __exit__(self, *of: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def do(
+        self, jobs: Iterable[Job[Any]], tell: Callable[[int, int], None] | None = None
+    ) -> Results:
+        """What these jobs give; those that were not done before are done now.
+
+        Args:
+            jobs: what is wanted.
+            tell: ``tell(jobs done, jobs to do)``, after each.
+        """
+        wanted = list(dict.fromkeys(jobs))
+        missing = [job for job in wanted if job not in self._done]
+        done = self._pool.map(_timed, missing)
+        for count, (job, (value, cpu_s)) in enumerate(zip(missing, done, strict=True), 1):
+            self._done[job] = value
+            self.cpu_s += cpu_s
+            if tell:
+                tell(count, len(missing))
+        return Results({job: self._done[job] for job in wanted})
+
+
 def do_all(jobs: Iterable[Job[Any]]) -> Results:
     """Every job once, on two processes."""
-    wanted = list(dict.fromkeys(jobs))
-    # A fork of a process in which Polars has threads may wait for them for ever.
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        return Results(dict(zip(wanted, pool.map(_do, wanted), strict=True)))
+    with Runner() as runner:
+        return runner.do(jobs)
 
 
-def _do(job: Job[T]) -> T:
-    return job.do()
+def _leave_ctrl_c_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _timed(job: Job[T]) -> tuple[T, float]:
+    began = time.process_time()
+    value = job.do()
+    return value, time.process_time() - began
 
 
 # ----------------------------------------------------------------------------------- pages

@@ -196,7 +196,7 @@ def _picture(changes: Sequence[Change]) -> alt.TopLevelMixin:
                 color=alt.Color("design:N", title=None, sort=list(PATCHES.values())).legend(
                     orient="top"
                 ),
-                shape=alt.Shape("design:N", sort=list(PATCHES.values())),
+                shape=alt.Shape("design:N", sort=list(PATCHES.values()), legend=None),
             )
         )
 

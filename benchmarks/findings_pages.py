@@ -6,11 +6,15 @@ import importlib
 from collections.abc import Iterable
 from typing import Final
 
-from benchmarks.findings_frame import FOLDER, Page, do_all, page_text, write_index, write_page
+from benchmarks.findings_claims import ClaimError
+from benchmarks.findings_frame import FOLDER, Page, Runner, page_text, write_index, write_page
+from iova.cli_output import progress_bars
 
 #: Names of pages, and the modules of this package that hold them.
 MODULES: Final = {
+    "no-worse": "findings_no_worse",
     "threshold": "findings_threshold",
+    "ageing": "findings_ageing",
     "adaptive": "findings_adaptive",
 }
 
@@ -21,16 +25,30 @@ def page_named(name: str) -> Page:
     return page
 
 
-def make_pages(names: Iterable[str], quick: bool, write: bool) -> None:
-    """Run what the pages need, and print or write them."""
+def make_pages(names: Iterable[str], quick: bool, write: bool) -> list[str]:
+    """Run what the pages need, and print or write them, one page after the other.
+
+    Returns:
+        What is wrong: a sentence for each page that claims what its runs do not show. Such a
+        page is not written.
+    """
     pages = [page_named(name) for name in names]
-    results = do_all(job for page in pages for job in page.jobs(quick))
-    for page in pages:
-        told = page.tell(results, quick)
-        if write:
-            write_page(page, told)
-            print(f"{page.path.relative_to(FOLDER.parent.parent)}: {told.answer}", flush=True)
-        else:
-            print(page_text(page, told), flush=True)
+    problems = []
+    with progress_bars() as bars, Runner() as runner:
+        for page in pages:
+            began_s = runner.cpu_s
+            results = runner.do(page.jobs(quick), bars(page.name))
+            try:
+                told = page.tell(results, quick)
+            except ClaimError as error:
+                problems.append(str(error))
+                continue
+            if write:
+                write_page(page, told)
+                name = page.path.relative_to(FOLDER.parent.parent)
+                print(f"{name} ({runner.cpu_s - began_s:.0f} CPU s): {told.answer}", flush=True)
+            else:
+                print(page_text(page, told), flush=True)
     if write:
         write_index(page_named(name) for name in MODULES)
+    return problems

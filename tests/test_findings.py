@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 import sys
@@ -63,16 +64,17 @@ def test_every_page_is_what_its_command_writes_with_other_numbers() -> None:
     pages = importlib.import_module("benchmarks.findings_pages")
     frame = importlib.import_module("benchmarks.findings_frame")
     assert pages.MODULES
-    for name in pages.MODULES:
-        page = pages.page_named(name)
-        told = page.tell(frame.do_all(page.jobs(True)), True)
-        # A short run has fewer rows; the prose is the same.
-        short, written = (
-            [skeleton(part) for part in text.split("\n\n") if not part.startswith("|")]
-            for text in (frame.page_text(page, told), page.path.read_text())
-        )
-        assert short == written, name
-        assert is_svg(frame.svg(told.picture))
+    with frame.Runner() as runner:
+        for name in pages.MODULES:
+            page = pages.page_named(name)
+            told = page.tell(runner.do(page.jobs(True)), True)
+            # A short run has fewer rows; the prose is the same.
+            short, written = (
+                [skeleton(part) for part in text.split("\n\n") if not part.startswith("|")]
+                for text in (frame.page_text(page, told), page.path.read_text())
+            )
+            assert short == written, name
+            assert is_svg(frame.svg(told.picture))
 
 
 @pytest.mark.usefixtures("findings")
@@ -84,6 +86,25 @@ def test_every_page_is_in_the_index_and_has_a_picture_of_its_own() -> None:
         assert f"| [{name}.md]({name}.md) | {page.question} |" in index
         assert f"]({name}.svg)" in page.path.read_text()
         assert is_svg(page.picture.read_text())
+
+
+def test_a_page_whose_claims_do_not_hold_is_not_written(
+    findings: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = importlib.import_module("benchmarks.findings_pages")
+    claims = importlib.import_module("benchmarks.findings_claims")
+
+    def tell(_results: object, quick: bool) -> None:
+        claims.check_claims("threshold", {"2 < 1": 2 < 1}, quick)
+
+    page = dataclasses.replace(pages.page_named("threshold"), jobs=lambda _: [], tell=tell)
+    monkeypatch.setattr(pages, "MODULES", {"threshold": ""})
+    monkeypatch.setattr(pages, "page_named", lambda _: page)
+    monkeypatch.setattr(pages, "write_page", lambda *_: pytest.fail("written"))
+    monkeypatch.setattr(pages, "write_index", lambda _: None)
+    monkeypatch.setattr(findings, "MODULES", pages.MODULES)
+    with pytest.raises(SystemExit, match=r"threshold\.md says what the runs do not show: 2 < 1\."):
+        findings.main(["threshold", "--write"])
 
 
 def test_an_unknown_page_is_an_error_that_names_those_there_are(
