@@ -267,11 +267,13 @@ def test_a_workload_s_own_file_is_not_overwritten(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------- Ctrl-C, progress
 
 
-@pytest.mark.parametrize("verb", ["compare", "convert"])
-def test_ctrl_c_ends_a_simulation_and_leaves_nothing(verb: str, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    last = {"compare": ["--html", str(out)], "convert": [str(out)]}[verb]
-    process, terminal = started(tmp_path, verb, "scsi-256", *last, "--set", "duration_s=1000")
+@pytest.mark.parametrize(
+    "last",
+    [("compare", "--html", "out"), ("convert", "out"), ("convert", "out.pftrace"), ("explain",)],
+)
+def test_ctrl_c_ends_a_simulation_and_leaves_nothing(last: tuple[str, ...], tmp_path: Path) -> None:
+    arguments = (last[0], "scsi-256", *last[1:], "--set", "duration_s=1000")
+    process, terminal = started(tmp_path, *arguments)
     try:
         wait_for_bar(terminal)
         process.send_signal(signal.SIGINT)

@@ -158,7 +158,7 @@ def verify(
     verdicts = []
     for path in paths:
         resolved = samples.resolve(path)
-        if Path(resolved).is_dir():
+        if os.path.isdir(resolved):  # unlike Path's, never an error  # noqa: PTH112
             verdicts.append(_verify_folder(path, as_json))
         else:
             verdicts.append(_verify_trace(path, resolved, design, allow_lost, as_json))
@@ -297,7 +297,7 @@ def run(arguments: list[str] | None = None) -> int:
     # Polars' handler has the kernel restart a read, so Ctrl-C would wait for the pipe to end.
     signal.siginterrupt(signal.SIGINT, True)
     try:
-        result = app(arguments, standalone_mode=False)
+        result = app(arguments, standalone_mode=False, prog_name=app.info.name)
         sys.stdout.flush()
     except typer.Exit as stop:
         return _stop("stopped", INTERRUPTED) if stop.exit_code == INTERRUPTED else stop.exit_code
@@ -312,7 +312,7 @@ def run(arguments: list[str] | None = None) -> int:
         return _without_reader()
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
-        return _stop(f"{name}{error.strerror or error}", InputError.exit_status)
+        return _stop(f"{name}{error.strerror or error}.", InputError.exit_status)
     except MemoryError:
         return _stop("out of memory", InputError.exit_status)
     return result if isinstance(result, int) else 0

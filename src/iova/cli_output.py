@@ -23,6 +23,7 @@ from rich.text import Text
 
 from iova.designs import DesignError, DesignSpec, parse_design
 from iova.errors import InputError
+from iova.files import file_to_write, is_same_file
 from iova.report.table import printable, short_count
 
 
@@ -88,26 +89,19 @@ def user_code_prints_to_stderr() -> Iterator[None]:
 
 
 def refuse_unusable_output(out: Path | None, inputs: list[str]) -> None:
-    """A file to write must have a name, and must not be an input.
+    """Find out, before any work is done, that its result can not be written.
 
     Raises:
-        InputError: it has none, or is one.
+        InputError: the file has no name, can not be one, or is an input.
     """
     if out is None:
         return
     if str(out) == "-":
         raise InputError("-", "stands for standard output, and this is written to a file.",
                          hint="Give the file's name.")  # fmt: skip
-    if not out.resolve().parent.is_dir():
-        raise InputError(str(out), "can not be written: there is no such folder.")
-    for source in inputs:
-        path = Path(source)
-        try:
-            is_input = out.exists() and path.exists() and out.samefile(path)
-        except ValueError:  # a name with a zero character: reading it will tell
-            is_input = False
-        if is_input:
-            raise InputError(str(out), "is an input as well.", hint="Name another file to write.")
+    file_to_write(out)
+    if any(is_same_file(out, source) for source in inputs):
+        raise InputError(str(out), "is an input as well.", hint="Name another file to write.")
 
 
 # --------------------------------------------------------------------------------- output

@@ -187,7 +187,11 @@ def normalised(events: pl.DataFrame, source: str) -> pl.DataFrame:
     for name, kind in SCHEMA.items():
         if name not in events.columns:
             if name in ("t", "cpu", "op"):
-                raise InputError(source, f"has no column {name!r}, so it is no trace.")
+                raise InputError(
+                    source,
+                    f"has no column {name!r}, so it is no trace.",
+                    hint="`iova convert` makes one of a kernel's trace text.",
+                )
             columns.append(pl.lit(None, kind).alias(name))
             continue
         if not _holds_whole_numbers(events.schema[name], name):

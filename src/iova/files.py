@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from iova.errors import InputError
+
+
+def is_same_file(one: str | Path, other: str | Path) -> bool:
+    """Whether two names lead to one file. Names that lead nowhere, or can not, are no file's."""
+    try:
+        return Path(one).samefile(other)
+    except (OSError, ValueError):  # the latter: a name with a zero character
+        return False
+
+
+def file_to_write(out: str | Path) -> Path:
+    """Where a file of this name would be written: what symbolic links lead to.
+
+    Raises:
+        InputError: that is something else than a file: a rename would put a file in the place of
+            a device; or its name leads nowhere.
+    """
+    try:
+        path = Path(os.path.realpath(out))
+        is_there, is_file = path.exists(), path.is_file()
+    except (OSError, ValueError) as error:  # the latter: a name with a zero character
+        told = error.strerror if isinstance(error, OSError) else "no file has such a name"
+        raise InputError(str(out), f"cannot be written: {told}.") from error
+    if is_there and not is_file:
+        raise InputError(str(out), "is not a file: it cannot be replaced by one.")
+    if path.is_symlink():
+        raise InputError(str(out), "cannot be written: it is a symbolic link to itself.")
+    if not path.parent.is_dir():
+        raise InputError(str(out), "cannot be written: there is no such folder.")
+    return path
 
 
 @contextmanager
@@ -17,12 +48,9 @@ def appearing_whole(out: str | Path) -> Iterator[Path]:
     Whatever goes wrong, Ctrl-C included, nothing is left behind and ``out`` stays as it was.
 
     Raises:
-        InputError: it cannot be written, or is something else than a file: a rename would put
-            a file in the place of a device.
+        InputError: it cannot be written; see :func:`file_to_write`.
     """
-    path = Path(out).resolve()  # what a symbolic link leads to is written, not the link
-    if path.exists() and not path.is_file():
-        raise InputError(str(out), "is not a file: it cannot be replaced by one.")
+    path = file_to_write(out)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         yield temporary

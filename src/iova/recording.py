@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from iova import _core
 from iova.errors import Closed, InputError, IovaError
+from iova.files import file_to_write
 
 if TYPE_CHECKING:
     from iova.domain import Domain
@@ -173,9 +174,7 @@ class Recording:
 
 def _spill_beside(path: Path) -> IO[bytes]:
     """A file without a name in the folder of ``path``: nothing is left of it, whatever happens."""
-    target = path.resolve()
-    if target.exists() and not target.is_file():
-        raise InputError(str(path), "is not a file: it cannot be replaced by one.")
+    target = file_to_write(path)
     try:
         return tempfile.TemporaryFile(dir=target.parent)
     except OSError as error:

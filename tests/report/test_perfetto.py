@@ -256,6 +256,20 @@ def test_times_before_0_are_refused_in_a_sentence(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ctrl_c_while_it_is_written_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    out = tmp_path / "t.pftrace"
+    out.write_bytes(b"earlier")
+
+    def stop(what: str, _done: int, _total: int) -> None:
+        if what == "writing":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        written(trace_of(*filling_depot(3)), out, progress=stop)
+    assert [path.name for path in tmp_path.iterdir()] == ["t.pftrace"]
+    assert out.read_bytes() == b"earlier"
+
+
 def test_a_name_that_is_no_text_and_the_last_of_all_times_are_written(tmp_path: Path) -> None:
     last = (1 << 63) - 1
     out = tmp_path / "t.pftrace"

@@ -20,7 +20,7 @@ import polars as pl
 
 from iova import _core
 from iova.errors import InputError, IovaError
-from iova.files import appearing_whole
+from iova.files import appearing_whole, file_to_write
 from iova.lab.rows import ComparisonRow, MachineRow
 from iova.lab.sweep_journal import Journal
 from iova.lab.sweep_local import run_locally
@@ -110,8 +110,7 @@ def sweep(
         InputError: the journal or the table can not be written.
         IovaError: nothing can be run.
     """
-    if out.exists() and not out.is_file():
-        raise InputError(str(out), "is not a file: it cannot be replaced by one.")
+    file_to_write(out)
     with Journal(journal_of(out)) as journal:
         problems = _unreadable(spec, journal, hashing)
         hashes = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from iova.errors import InputError
+from iova.files import is_same_file
 from iova.sources import load
 from iova.sources.parquet import write_parquet
 from iova.sources.pieces import STANDARD_INPUT
@@ -33,7 +34,7 @@ def convert(
         InputError: the source has no usable event (then there is no file), lost events, or is
             the output; or the output cannot be written.
     """
-    if str(source) != STANDARD_INPUT and Path(out).exists() and Path(out).samefile(source):
+    if str(source) != STANDARD_INPUT and is_same_file(out, source):
         raise InputError(str(out), "is the input as well.", hint="Name another file to write.")
     loaded = load(source, allow_lost=allow_lost, progress=progress)
     write_parquet(loaded.trace, out)

@@ -24,7 +24,9 @@ from iova.events import (
     problem_of,
 )
 from iova.files import appearing_whole
-from iova.sources.pieces import Input
+from iova.sources.pieces import PARQUET_MAGIC, Input
+
+_HINT: Final = "Copy it again, or convert the trace again with `iova convert`."
 
 METADATA_KEY: Final = "iova.trace"
 
@@ -66,6 +68,7 @@ def read_parquet(opened: Input) -> Trace:
     Raises:
         InputError: this is no such file, or it breaks the schema.
     """
+    _refuse_unfinished(opened)
     file = opened.read_all()
     try:
         text = pl.read_parquet_metadata(file).get(METADATA_KEY)
@@ -77,13 +80,33 @@ def read_parquet(opened: Input) -> Trace:
         events = pl.read_parquet(file)
     except (pl.exceptions.PolarsError, OSError, ValueError, pl.exceptions.PanicException) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(opened.name, f"is no readable Parquet file: {first}.") from error
+        raise InputError(
+            opened.name, f"is no readable Parquet file: {first}.", hint=_HINT
+        ) from error
     info = _info_of(text, opened.name)
     events = normalised(events, opened.name)
     problem = problem_of(events)
     if problem:
         raise InputError(opened.name, problem)
     return Trace(events, info)
+
+
+def _refuse_unfinished(opened: Input) -> None:
+    """A file's end, where all else of it is described, is looked at before the rest is read."""
+    end = opened.end(len(PARQUET_MAGIC) + 4)
+    if end is None:
+        return
+    described = opened.end(int.from_bytes(end[:4], "little") + len(end)) or b""
+    if not end.endswith(PARQUET_MAGIC):
+        raise InputError(
+            opened.name, "is no readable Parquet file: its end is missing.", hint=_HINT
+        )
+    try:
+        pl.read_parquet_metadata(io.BytesIO(PARQUET_MAGIC + described))
+    except (pl.exceptions.PolarsError, OSError, ValueError, pl.exceptions.PanicException) as error:
+        raise InputError(
+            opened.name, "is no readable Parquet file: its description is damaged.", hint=_HINT
+        ) from error
 
 
 # ---------------------------------------------------------------------------- metadata

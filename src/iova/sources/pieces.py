@@ -7,6 +7,8 @@ compressed input is so small that what it can expand to is bounded as well.
 from __future__ import annotations
 
 import io
+import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +29,8 @@ TEXT_PIECE: Final = 1 << 18
 TOLD_EVERY: Final = 1 << 20
 #: Bytes of compressed input at once: 4 bytes can stand for 128 KiB, so this for 32 MiB at most.
 ZSTD_PIECE: Final = 1 << 10
+#: Bytes of a stream that is no text: all of it is kept in memory.
+MAX_STREAMED: Final = 1 << 32
 #: The largest window a compressor may have used.
 MAX_WINDOW: Final = 1 << 27
 
@@ -36,8 +40,11 @@ STANDARD_INPUT: Final = "-"
 class ByteSource(Protocol):
     """What is needed of an open file."""
 
-    def read(self) -> bytes:
-        """Everything that is left."""
+    def read(self, length: int = -1, /) -> bytes:
+        """Everything that is left, or so many bytes of it."""
+
+    def fileno(self) -> int:
+        """The file's descriptor."""
 
     def readinto(self, buffer: memoryview, /) -> int | None:
         """As many bytes as there are, up to the buffer's length."""
@@ -63,8 +70,27 @@ class Input:
         self._size = size
 
     def read_all(self) -> io.BytesIO:
-        """Everything at once, in memory."""
-        return io.BytesIO(self.start + self._file.read())
+        """Everything at once, in memory.
+
+        Raises:
+            InputError: it is a stream of more than so many bytes.
+        """
+        if self._size is not None:
+            return io.BytesIO(self.start + self._file.read())
+        everything = self.start + self._file.read(MAX_STREAMED - len(self.start) + 1)
+        if len(everything) > MAX_STREAMED:
+            raise InputError(
+                self.name,
+                f"is a stream of more than {MAX_STREAMED >> 30} GiB.",
+                hint="Parquet is read as a whole: write it to a file and name that.",
+            )
+        return io.BytesIO(everything)
+
+    def end(self, length: int) -> bytes | None:
+        """The last bytes, so many at most; None of what is no file."""
+        if self._size is None:
+            return None
+        return os.pread(self._file.fileno(), length, max(0, self._size - length))
 
     def text(self, progress: Progress | None) -> Iterator[memoryview]:
         """Yield the text, decompressed if it is zstd. Each piece is good until the next.
@@ -101,15 +127,40 @@ def open_input(source: str) -> Iterator[Input]:
     """
     try:
         if source == STANDARD_INPUT:
-            yield Input(source, cast(ByteSource, sys.stdin.buffer), None)
+            if sys.stdin is None:
+                raise InputError(source, "cannot be read: standard input is closed.")
+            piped = cast(ByteSource, sys.stdin.buffer)
+            yield Input(source, piped, _size_of(piped))
             return
-        with Path(source).open("rb") as file:
-            path = Path(source)
-            yield Input(source, file, path.stat().st_size if path.is_file() else None)
+        path = Path(source)
+        with _open(path) as file:
+            yield Input(source, file, _size_of(file))
     except OSError as error:
         if error.filename not in (source, None):
             raise
-        raise InputError(source, f"cannot be read: {error.strerror or error}.") from error
+        hint = "Name a file in it." if isinstance(error, IsADirectoryError) else None
+        problem = f"cannot be read: {error.strerror or error}."
+        raise InputError(source, problem, hint=hint) from error
+    except MemoryError as error:
+        raise InputError(
+            source, "is larger than what this machine has memory for.", hint="Take a part of it."
+        ) from error
+
+
+def _open(path: Path) -> io.BufferedReader:
+    try:
+        return path.open("rb")
+    except ValueError as error:
+        raise InputError(str(path), "cannot be read: no file has such a name.") from error
+
+
+def _size_of(file: ByteSource) -> int | None:
+    """Bytes of a file; None of what is none, such as a pipe."""
+    try:
+        status = os.fstat(file.fileno())
+    except io.UnsupportedOperation:  # what stands for standard input may be no file
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _fill(file: ByteSource, buffer: memoryview) -> int:

@@ -1,0 +1,334 @@
+"""Every command, tried with files that are no trace, names that are no file, and worse.
+
+The table below is the list of what was tried. Each case ends with status 2 and one sentence on
+standard error that names what is wrong; nothing is printed, no file appears, none is changed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Final
+
+import pytest
+
+from bad_inputs import FOREIGN, NAMES
+from commands import run_here
+from iova.sources import pieces
+from iova.sources.parquet import write_parquet
+from tables import filling_depot, trace_of
+
+#: A SOURCE stands where this stands; OUT is a file that exists and must be kept.
+SOURCE: Final = "SOURCE"
+KEPT: Final = "kept.parquet"
+KEPT_TRACE: Final = "kept.pftrace"
+KEPT_PAGE: Final = "kept.html"
+
+#: Commands that read a trace.
+READING: Final[dict[str, Sequence[str]]] = {
+    "info": ("info", SOURCE),
+    "info --json": ("info", SOURCE, "--json"),
+    "convert": ("convert", SOURCE, KEPT),
+    "convert to Perfetto": ("convert", SOURCE, KEPT_TRACE),
+    "verify": ("verify", SOURCE),
+    "verify --json": ("verify", SOURCE, "--json", "--design", "linux-6.12"),
+    "compare": ("compare", SOURCE),
+    "compare --html": ("compare", SOURCE, "--html", KEPT_PAGE),
+    "explain": ("explain", SOURCE),
+    "explain --json": ("explain", SOURCE, "--json", "--design", "linux-6.12"),
+    "tune": ("tune", SOURCE, "--trials", "1"),
+}
+
+#: Commands that read another kind of file: it is FILE.
+READING_OTHERS: Final[dict[str, Sequence[str]]] = {
+    "info, a workload": ("info", "FILE.toml"),
+    "convert, a workload": ("convert", "FILE.toml", KEPT),
+    "compare, a workload": ("compare", "FILE.toml", "--html", KEPT_PAGE),
+    "explain, a workload": ("explain", "FILE.toml"),
+    "tune, a workload": ("tune", "FILE.toml"),
+    "compare --prices": ("compare", "board-4", "--prices", "FILE"),
+    "convert --prices": ("convert", "board-4", KEPT, "--prices", "FILE"),
+    "explain --prices": ("explain", "board-4", "--prices", "FILE"),
+    "tune --prices": ("tune", "board-4", "--prices", "FILE"),
+    "compare --against": ("compare", "burst8-6.12", "--against", "FILE", "--html", KEPT_PAGE),
+    "sweep": ("sweep", "FILE.toml", "--out", KEPT),
+}
+
+#: A workload, a price table and a sweep are text: these are no such file either.
+MORE_TEXT: Final = ("random bytes", "CSV", "JSON", "one endless line", "UTF-16 text")
+
+
+def folder_with_kept_files(path: Path) -> dict[str, bytes]:
+    for name in (KEPT, KEPT_TRACE, KEPT_PAGE):
+        (path / name).write_bytes(f"{name}, as it was".encode())
+    (path / "a-file").write_bytes(b"not a folder")
+    return contents(path)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """What the output files hold, and the names of all others."""
+    return {
+        one.name: one.read_bytes() if one.name.startswith("kept") else b""
+        for one in sorted(path.iterdir())
+    }
+
+
+def refused(command: Sequence[str], folder: Path, named: str) -> None:
+    before = contents(folder)
+    assert_refused(run_here(*command, cwd=folder), named)
+    assert contents(folder) == before
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], named: str) -> None:
+    """Status 2, and one line that is a sentence, names the thing and holds no control character."""
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    told = done.stderr
+    assert told.startswith("iova: ")
+    assert told.endswith(".\n")
+    assert told.count("\n") == 1
+    assert told[:-1].isprintable()
+    assert named in told
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("command", READING)
+def test_a_file_that_is_no_trace_is_refused(command: str, kind: str, tmp_path: Path) -> None:
+    folder_with_kept_files(tmp_path)
+    FOREIGN[kind](tmp_path / "input")
+    refused([one.replace(SOURCE, "input") for one in READING[command]], tmp_path, "input")
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("command", READING)
+def test_a_name_that_is_no_file_is_refused(command: str, kind: str, tmp_path: Path) -> None:
+    folder_with_kept_files(tmp_path)
+    refused([one.replace(SOURCE, NAMES[kind]) for one in READING[command]], tmp_path, "")
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("command", READING_OTHERS)
+def test_a_file_of_another_kind_is_refused(command: str, kind: str, tmp_path: Path) -> None:
+    folder_with_kept_files(tmp_path)
+    name = "input.toml" if "FILE.toml" in READING_OTHERS[command] else "input"
+    FOREIGN[kind](tmp_path / name)
+    told = [one.replace("FILE.toml", "FILE") for one in READING_OTHERS[command]]
+    refused([one.replace("FILE", name) for one in told], tmp_path, name)
+
+
+#: What a shell can not open can not be standard input.
+OPENED: Final = [
+    kind for kind in FOREIGN if kind not in ("folder", "socket") and "link" not in kind
+]
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_standard_input_that_is_no_trace_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_with_kept_files(tmp_path)
+    made = tmp_path / "input"
+    FOREIGN[kind](made)
+    with made.open("rb") as file:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=file))
+        refused(("convert", "-", KEPT), tmp_path, "-")
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_stream_of_anything_is_refused(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_with_kept_files(tmp_path)
+    for content in (b"", bytes(100_000), b"PAR1" + bytes(5000), b"\x28\xb5\x2f\xfd" + bytes(50)):
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+        refused([one.replace(SOURCE, "-") for one in READING[command]], tmp_path, "-")
+
+
+def test_a_stream_that_does_not_end_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "MAX_STREAMED", 1 << 20)
+    with Path("/dev/zero").open("rb") as zeros:
+        start = io.BytesIO(b"PAR1")
+        endless = SimpleNamespace(
+            fileno=zeros.fileno,
+            readinto=lambda into: start.readinto(into) or zeros.readinto(into),
+            read=zeros.read,
+        )
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=endless))
+        refused(("info", "-"), tmp_path, "is a stream of more than 0 GiB")
+
+
+def test_standard_input_that_is_closed_is_refused(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "iova", "convert", "-", "out.parquet"]
+    done = subprocess.run(
+        command, capture_output=True, cwd=tmp_path, timeout=60, preexec_fn=lambda: os.close(0)
+    )
+    assert done.returncode == 2
+    assert done.stderr == b"iova: -: cannot be read: standard input is closed.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+# -------------------------------------------------------------------------------- outputs
+
+#: Made at a path at which a command is to write a file.
+BAD_OUTPUTS: Final[dict[str, Callable[[Path], object]]] = {
+    "a folder": Path.mkdir,
+    "a FIFO": os.mkfifo,
+    "a socket": FOREIGN["socket"],
+    "a link to itself": FOREIGN["link to itself"],
+    "a link to a device": lambda path: path.symlink_to("/dev/null"),
+    "a link into a folder that is missing": lambda path: path.symlink_to("no/such/folder"),
+}
+BAD_OUTPUT_NAMES: Final[dict[str, str]] = {
+    "standard output": "-",
+    "no name": "",
+    "in a folder that is missing": "no/such/folder/out",
+    "in a file, as if it were a folder": "a-file/out",
+    "in a folder that nothing can be written to": "/proc/out",
+    "too long": "x" * 300,
+    "an input": "small.parquet",
+}
+WRITING: Final[dict[str, tuple[Sequence[str], str]]] = {
+    "convert": (("convert", "small.parquet", "OUT"), ""),
+    "convert to Perfetto": (
+        ("convert", "small.parquet", "OUT", "--design", "linux-6.12"), ".pftrace"
+    ),
+    "convert a workload": (("convert", "board-4", "OUT", "--set", "duration_s=0.001"), ""),
+    "compare --html": (("compare", "small.parquet", "--html", "OUT"), ""),
+    "sweep --out": (("sweep", "fleet.toml", "--out", "OUT"), ""),
+}  # fmt: skip
+
+
+def folder_with_a_trace(path: Path) -> None:
+    (path / "a-file").write_bytes(b"not a folder")
+    write_parquet(trace_of(*filling_depot(1)), path / "small.parquet")
+    (path / "fleet.toml").write_text(
+        '[[source]]\nsource = "small.parquet"\n[[design]]\ndesign = "linux-6.12"\n'
+    )
+
+
+@pytest.mark.parametrize("kind", BAD_OUTPUTS)
+@pytest.mark.parametrize("command", WRITING)
+def test_what_is_no_file_is_not_written_to(command: str, kind: str, tmp_path: Path) -> None:
+    folder_with_a_trace(tmp_path)
+    told, suffix = WRITING[command]
+    out = f"kept{suffix}" if kind != "a folder" else f"folder{suffix}"
+    BAD_OUTPUTS[kind](tmp_path / out)
+    before = sorted(tmp_path.iterdir())
+    done = run_here(*(one.replace("OUT", out) for one in told), cwd=tmp_path)
+    assert_refused(done, out)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        (command, kind)
+        for command in WRITING
+        for kind in BAD_OUTPUT_NAMES
+        if (command, kind) != ("convert a workload", "an input")  # a preset is no file
+    ],
+)
+def test_a_name_that_can_not_be_written_is_refused(command: str, kind: str, tmp_path: Path) -> None:
+    folder_with_a_trace(tmp_path)
+    told, suffix = WRITING[command]
+    name = BAD_OUTPUT_NAMES[kind]
+    if suffix and kind == "an input":
+        Path(tmp_path / "small.parquet").rename(tmp_path / f"small{suffix}")
+        told = [one.replace("small.parquet", f"small{suffix}") for one in told]
+        name = f"small{suffix}"
+    elif suffix and kind not in ("standard output", "no name"):
+        name += suffix
+    before = contents(tmp_path)
+    assert_refused(run_here(*(one.replace("OUT", name) for one in told), cwd=tmp_path), "")
+    assert contents(tmp_path) == before
+
+
+# -------------------------------------------------------------------------------- options
+
+#: Options with values that can not be, and part of what is said.
+BAD_OPTIONS: Final[dict[str, str]] = {
+    "compare small.parquet --design linux-9": "linux-9",
+    "compare small.parquet --design linux-6.12,threshold=x": "threshold",
+    "compare small.parquet --design linux-6.12,threshold=-1": "threshold",
+    "compare small.parquet --design linux-6.12,threshold=1e99": "threshold",
+    "compare small.parquet --design linux-6.12,speed=1": "speed",
+    "compare small.parquet --design linux-6.12,": "linux-6.12,",
+    "compare small.parquet --design ,": "--design",
+    "compare small.parquet --design no_such_module:Class": "no_such_module",
+    "compare small.parquet --design json:Nothing": "Nothing",
+    "compare small.parquet --design os:system": "os:system",
+    "compare small.parquet --cpus 0": "--cpus",
+    "compare small.parquet --cpus 99999999": "99999999",
+    "compare small.parquet --cpus many": "--cpus",
+    "compare small.parquet --domain 7": "domain 7",
+    "compare small.parquet --seeds 3": "--seeds",
+    "compare small.parquet --set a=1": "--set",
+    "compare small.parquet --against missing.json": "missing.json",
+    "compare small.parquet --frobnicate": "--frobnicate",
+    "compare": "Missing argument",
+    "compare board-4 --set nonsense": "nonsense",
+    "compare board-4 --set cpus=0": "cpus",
+    "compare board-4 --set cpus=9999999": "cpus",
+    "compare board-4 --set duration_s=inf": "duration_s",
+    "compare board-4 --set flow.none.depth=1": "none",
+    "compare board-4 --seeds 0": "--seeds",
+    "compare board-4 --seeds 100000": "--seeds",
+    "compare board-4 --seed -1": "--seed",
+    "compare board-4 --prices missing.toml": "missing.toml",
+    "compare board-4 --cpus 4": "--cpus",
+    "info board-5": "board-5",
+    "info small.parquet --set a=1": "--set",
+    "info": "Missing argument",
+    "verify small.parquet --design linux-9": "linux-9",
+    "verify small.parquet": "--design",
+    "verify": "Missing argument",
+    "convert small.parquet": "Missing argument",
+    "convert small.parquet out.parquet more": "more",
+    "convert small.parquet out.parquet --seed 1": "--seed",
+    "convert small.parquet out.parquet --design linux-6.1": "--design",
+    "convert small.parquet out.pftrace": "--design",
+    "convert small.parquet out.pftrace --design linux-9": "linux-9",
+    "convert board-4 out.parquet --set duration_s=-1": "duration_s",
+    "convert board-4 out.pftrace --design no_such_module:Class": "no_such_module",
+    "explain small.parquet": "--design",
+    "explain small.parquet --design linux-6.12 --address zz": "zz",
+    "explain small.parquet --design linux-6.12 --address 0x": "0x",
+    "explain small.parquet --design linux-6.12 --address -5": "-5",
+    "explain small.parquet --design linux-6.12 --domain 9": "9",
+    "tune small.parquet --trials 0": "--trials",
+    "tune small.parquet --target cache": "cache",
+    "tune small.parquet --target cache>=much": "much",
+    "tune small.parquet --target speed>=1": "speed",
+    "tune small.parquet --budget nan": "--budget",
+    "tune small.parquet --objective beauty": "beauty",
+    "tune small.parquet --param threshold=9..1": "threshold",
+    "tune small.parquet --param nothing=1..2": "nothing",
+    "tune small.parquet --design linux-9": "linux-9",
+    "sweep fleet.toml --jobs 0": "--jobs",
+    "sweep fleet.toml --out no/such/folder/x.parquet": "no/such/folder",
+    "sweep missing.toml": "missing.toml",
+    "sweep": "Missing argument",
+    "list nothing": "nothing",
+    "frobnicate": "frobnicate",
+    "--frobnicate": "--frobnicate",
+}
+
+
+@pytest.mark.parametrize("command", BAD_OPTIONS)
+def test_a_value_that_can_not_be_is_refused(command: str, tmp_path: Path) -> None:
+    folder_with_a_trace(tmp_path)
+    before = contents(tmp_path)
+    done = run_here(*command.split(), cwd=tmp_path)
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    assert BAD_OPTIONS[command] in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1 or done.stderr.startswith("Usage: iova")
+    assert contents(tmp_path) == before
