@@ -159,8 +159,8 @@ def test_verify_under_the_wrong_design_says_no() -> None:
     last = iova("verify", TRACE, "--design", "linux-6.1", status=1).splitlines()[-1]
     assert not last.endswith("unexplained 0")
     verdict = json.loads(iova("verify", TRACE, "--design", "linux-6.1", "--json", status=1))
-    assert verdict[0]["exact"] is False
-    assert verdict[0]["unexplained"] > 0
+    assert verdict["verdicts"][0]["exact"] is False
+    assert verdict["verdicts"][0]["unexplained"] > 0
 
 
 def test_convert_reads_standard_input(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_the_version_is_the_library_s() -> None:
         (["compare", "burst8-6.12", "--html", "/no/such/folder/x.html"], "/no/such/folder"),
         (["convert", "absent", "out.parquet"], "absent: "),
         (["info", "."], "."),
-        (["list", "nothing"], "there are: designs, presets, samples"),
+        (["list", "nothing"], "there are: designs, presets, samples, schemas"),
         (["verify", "absent"], "absent: "),
     ],
 )

@@ -28,6 +28,7 @@ from iova.cli_compare import (
 from iova.cli_output import (
     designs_named,
     print_json,
+    print_result,
     progress_bars,
     refuse_unusable_output,
     user_code_prints_to_stderr,
@@ -41,6 +42,7 @@ from iova.lab.against import Against, compare_against
 from iova.lab.compare import Comparison
 from iova.lab.result_file import read_result, result_json
 from iova.report import text
+from iova.report.schemas import schema_list, schemas
 from iova.report.workload import preset_list, workload_json, workload_text
 from iova.sources import info as source_info
 from iova.sources import load
@@ -163,7 +165,7 @@ def verify(
         else:
             verdicts.append(_verify_trace(path, resolved, design, allow_lost, as_json))
     if as_json:
-        print_json(verdicts)
+        print_result("verify", {"verdicts": verdicts})
     if not all(verdict["exact"] for verdict in verdicts):
         raise typer.Exit(NOT_EXACT)
 
@@ -182,7 +184,7 @@ def info(
     if is_workload(source):
         workload = load_workload(source, settings or ())
         if as_json:
-            print_json(workload_json(workload))
+            print_result("info", {"kind": "workload"} | workload_json(workload))
         else:
             print(workload_text(workload))
         return
@@ -191,7 +193,7 @@ def info(
         loaded = load(samples.resolve(source), allow_lost=allow_lost, progress=bars("reading"))
     summary = source_info.summarise(loaded.trace)
     if as_json:
-        print_json(asdict(summary))
+        print_result("info", {"kind": "trace"} | asdict(summary))
     else:
         print(text.trace_summary(source, summary))
         problems = text.import_problems(loaded.report)
@@ -205,17 +207,18 @@ def info(
 
 @app.command(name="list")
 def list_(what: cli_options.ListName = None, as_json: cli_options.AsJson = False) -> None:
-    """List the depot designs with their parameters, the workloads, and the bundled traces."""
+    """List depot designs and their parameters, workloads, bundled traces; schemas of --json."""
     lists: dict[str, tuple[Any, str]] = {
         "designs": ([asdict(design) for design in builtin_designs()], text.design_list()),
         "presets": ([asdict(preset) for preset in presets()], preset_list()),
         "samples": ([asdict(sample) for sample in samples.SAMPLES], text.sample_list()),
+        "schemas": (schemas(), schema_list()),
     }
     if what is not None and what not in lists:
         raise IovaError(f"there is no list of {what!r}; there are: {', '.join(lists)}")
     chosen = [what] if what else list(lists)
     if as_json:
-        print_json({name: lists[name][0] for name in chosen})
+        print_result("list", {name: lists[name][0] for name in chosen})
     else:
         print("\n\n".join(lists[name][1] for name in chosen))
 

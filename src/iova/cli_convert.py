@@ -13,7 +13,7 @@ from iova import cli_options, samples
 from iova.cli_compare import Bars, refuse_seeds_of_traces, refuse_settings_of_traces
 from iova.cli_output import (
     designs_named,
-    print_json,
+    print_result,
     progress_bars,
     refuse_unusable_output,
     user_code_prints_to_stderr,
@@ -73,7 +73,8 @@ def convert(
             refuse_seeds_of_traces([source], seed, None, prices)
             done = _trace(source, out, design, allow_lost, bars)
     if as_json:
-        print_json(asdict(done.report) | {"perfetto": done.perfetto and asdict(done.perfetto)})
+        told = {"perfetto": done.perfetto and asdict(done.perfetto)}
+        print_result("convert", asdict(done.report) | told)
     else:
         print(text.import_report(done.report, out))
         if done.perfetto:

@@ -11,7 +11,7 @@ from iova import cli_options, samples
 from iova.cli_compare import Bars, refuse_seeds_of_traces, refuse_settings_of_traces
 from iova.cli_output import (
     designs_named,
-    print_json,
+    print_result,
     progress_bars,
     user_code_prints_to_stderr,
     warn_of_malformed,
@@ -95,7 +95,8 @@ def explain_(
             else _story(read, address, domain)
         )
     if as_json:
-        print_json(told.to_json())
+        kind = "story" if isinstance(told, Story) else "findings"
+        print_result("explain", {"kind": kind} | told.to_json())
     else:
         print(story_text(source, told) if isinstance(told, Story) else explanation_text(told))
     if read.malformed:

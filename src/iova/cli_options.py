@@ -33,7 +33,9 @@ Sources = Annotated[
 AllowLost = Annotated[
     bool, typer.Option("--allow-lost", help="Accept a trace that says it lost events.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON for machines; `iova list schemas`.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -127,5 +129,5 @@ OutFile = Annotated[
 ]
 ListName = Annotated[
     str | None,
-    typer.Argument(metavar="[designs|presets|samples]", help="What to list; all of it."),
+    typer.Argument(metavar="[designs|presets|samples|schemas]", help="What to list; all of it."),
 ]

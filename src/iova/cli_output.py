@@ -24,6 +24,7 @@ from rich.text import Text
 from iova.designs import DesignError, DesignSpec, parse_design
 from iova.errors import InputError
 from iova.files import file_to_write, is_same_file
+from iova.report.schemas import json_result
 from iova.report.table import printable, short_count
 
 
@@ -116,6 +117,11 @@ def warn_of_malformed(source: str, count: int) -> None:
     """Say that part of a trace was left out."""
     if count:
         warn(f"{source}: {count} malformed lines were left out; `iova info` shows them")
+
+
+def print_result(verb: str, values: dict[str, Any]) -> None:
+    """What a verb found, for machines."""
+    print_json(json_result(verb, values))
 
 
 def print_json(value: Any) -> None:
