@@ -20,6 +20,7 @@ from benchmarks.findings_frame import (
     Told,
     k,
     loss,
+    signed,
     table,
 )
 from iova.workloads import presets
@@ -106,10 +107,6 @@ class _Means:
 # --------------------------------------------------------------------------------------- tables
 
 
-def _signed(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{round(value, digits) + 0.0:+.{digits}f}"
-
-
 def _main_table(means: _Means, sources: Sequence[str]) -> str:
     rows = []
     for source in sources:
@@ -119,14 +116,14 @@ def _main_table(means: _Means, sources: Sequence[str]) -> str:
             (
                 f"`{source}`",
                 rate,
-                _signed(one.requests, 1),
-                _signed(both.requests, 1),
+                signed(one.requests, 1),
+                signed(both.requests, 1),
                 f"{means.of(source, FIXED, 'cached_percent'):.2f}",
-                _signed(one.hits, 2),
-                _signed(both.hits, 2),
+                signed(one.hits, 2),
+                signed(both.hits, 2),
                 f"{means.of(source, FIXED, 'memory_kib_peak'):,.0f}",
-                _signed(one.memory, 1),
-                _signed(both.memory, 1),
+                signed(one.memory, 1),
+                signed(both.memory, 1),
             )
         )
     head = (
