@@ -9,8 +9,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 JOBS ?= 2
 FUZZ_SECONDS ?= 60
 
-SOURCES := $(shell find core src -name '*.[ch]' -o -name '*.py' -o -name '*.pyx' -o -name '*.p*[di]' \
-	-o -name '*.html' -o -name '*.parquet' -o -name 'meson.build') meson.build meson.options pyproject.toml README.md
+SOURCES := $(shell find core src packaging -name '*.[ch]' -o -name '*.py' -o -name '*.pyx' -o -name '*.p*[di]' \
+	-o -name '*.html' -o -name '*.json' -o -name '*.parquet' -o -name 'meson.build') meson.build meson.options pyproject.toml README.md
 
 .PHONY: help build demo test lint test-c test-python check check-sanitizers check-python-sanitized \
 	check-without-rseq check-explorer check-stress check-fuzz check-wheel stress bench gate calibrate findings \

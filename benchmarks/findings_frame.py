@@ -287,16 +287,6 @@ def k(number: float) -> str:
     return f"{number / 1000:,.0f} K"
 
 
-def signed(value: float | None, digits: int) -> str:
-    """A change; empty if there is none to tell, and no zero has a minus."""
-    return "" if value is None else f"{round(value, digits) + 0.0:+.{digits}f}"
-
-
-def rounded(value: float, digits: int) -> str:
-    """A number of which no zero has a minus."""
-    return f"{round(value, digits) + 0.0:,.{digits}f}"
-
-
 def loss(one: float, other: float) -> float:
     """How much less the one is, in percent of the other."""
     return 100 * (1 - one / other)

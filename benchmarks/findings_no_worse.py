@@ -20,7 +20,6 @@ from benchmarks.findings_frame import (
     Told,
     k,
     loss,
-    signed,
     table,
 )
 from iova.workloads import presets
@@ -107,6 +106,10 @@ class _Means:
 # --------------------------------------------------------------------------------------- tables
 
 
+def _signed(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{round(value, digits) + 0.0:+.{digits}f}"
+
+
 def _main_table(means: _Means, sources: Sequence[str]) -> str:
     rows = []
     for source in sources:
@@ -116,14 +119,14 @@ def _main_table(means: _Means, sources: Sequence[str]) -> str:
             (
                 f"`{source}`",
                 rate,
-                signed(one.requests, 1),
-                signed(both.requests, 1),
+                _signed(one.requests, 1),
+                _signed(both.requests, 1),
                 f"{means.of(source, FIXED, 'cached_percent'):.2f}",
-                signed(one.hits, 2),
-                signed(both.hits, 2),
+                _signed(one.hits, 2),
+                _signed(both.hits, 2),
                 f"{means.of(source, FIXED, 'memory_kib_peak'):,.0f}",
-                signed(one.memory, 1),
-                signed(both.memory, 1),
+                _signed(one.memory, 1),
+                _signed(both.memory, 1),
             )
         )
     head = (

@@ -14,11 +14,7 @@ from iova.cli_output import progress_bars
 MODULES: Final = {
     "no-worse": "findings_no_worse",
     "threshold": "findings_threshold",
-    "rate": "findings_rate",
-    "arming": "findings_arming",
-    "bail": "findings_bail",
     "ageing": "findings_ageing",
-    "cost": "findings_cost",
     "adaptive": "findings_adaptive",
 }
 

@@ -70,6 +70,17 @@ static inline void cache_leave(struct iova_live *live, struct cpu_cache *cache, 
 
 #endif
 
+/* Whether domains can have fronts here and now. */
+static inline bool live_can_have_fronts(void)
+{
+#if IOVA_HAS_RSEQ
+	ptrdiff_t area;
+	return rseq_is_there(&area);
+#else
+	return false;
+#endif
+}
+
 /* As the sequences see it. */
 static inline uint32_t cpu_of_caller(const struct iova_live *live)
 {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import platform
+import re
 import resource
 import signal
 import subprocess
@@ -245,8 +247,23 @@ def test_list_names_designs_and_samples() -> None:
     assert designs[0]["name"] == "linux-6.1"
 
 
-def test_the_version_is_the_library_s() -> None:
-    assert run_iova("--version").stdout == f"iova {_core.VERSION}\n"
+def test_the_version_names_library_sources_compiler_and_rseq() -> None:
+    printed = run_iova("--version").stdout
+    first, *rest = printed.splitlines()
+    assert first == f"iova {_core.VERSION}"
+    told = dict(line.split(maxsplit=1) for line in rest)
+    assert set(told) == {"commit", "compiler", "rseq", "python"}
+    assert re.fullmatch(r"not known|[0-9a-f]{40,64}(-dirty)?", told["commit"])
+    assert re.fullmatch(r"(gcc|clang) [0-9.]+", told["compiler"])
+    assert told["python"].startswith(f"CPython {platform.python_version()}")
+    assert told["rseq"] == ("yes" if _core.uses_rseq() else "no")
+
+
+def test_without_restartable_sequences_the_version_says_so() -> None:
+    command = [sys.executable, "-m", "iova", "--version"]
+    off = os.environ | {"GLIBC_TUNABLES": "glibc.pthread.rseq=0"}
+    done = subprocess.run(command, env=off, capture_output=True, text=True, timeout=60)
+    assert "\nrseq      no\n" in done.stdout
 
 
 # --------------------------------------------------------------------------------- errors

@@ -12,6 +12,9 @@ import sys
 #: Packages of the extra ``lab`` that the command itself needs.
 LAB_PACKAGES = ("polars", "typer", "rich", "zstandard")
 
+#: Extras that bring a verb, where ``lab`` does not.
+EXTRAS = {"tune": "tune", "top": "lab,live"}
+
 
 def main() -> None:
     """Run the command with the arguments of this process."""
@@ -27,18 +30,20 @@ def main() -> None:
 
 
 def _run_bare(arguments: list[str], missing: list[str]) -> int:
-    from iova import _core
     from iova.designs import builtin_designs
+    from iova.version import version_text
 
-    if arguments[:1] == ["--version"]:
-        print(f"iova {_core.VERSION}")
+    if arguments == ["--version"]:
+        print(version_text())
         return 0
-    if arguments[:1] == ["list"]:
+    if arguments in (["list"], ["list", "designs"]):
         print("\n".join(f"{design.name:<12} {design.summary}" for design in builtin_designs()))
         return 0
-    verb = f"iova {arguments[0]}" if arguments else "the command iova"
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    extra = EXTRAS.get(verb, "lab")
     print(
-        f"{verb} needs {', '.join(missing)}: install them with  pip install 'iova[lab]'",
+        f"iova: {f'iova {verb}' if verb else 'the command iova'} needs {', '.join(missing)}:"
+        f" install it with  pip install 'iova[{extra}]'",
         file=sys.stderr,
     )
     return 2

@@ -505,6 +505,9 @@ def end_live_domains(timeout_s: float) -> bool:
     Whether those that were running have returned within ``timeout_s`` seconds.
     """
 
+def uses_rseq() -> bool:
+    """Whether live domains made now would use restartable sequences."""
+
 @disjoint_base
 class Events:
     """Calls of a live domain, until they are taken; at most ``room`` of them.

@@ -653,3 +653,7 @@ def end_live_domains(double timeout_s):
     with nogil:
         stopped = c.reclaimer_stop(timeout_ns)
     return stopped
+
+
+def uses_rseq():
+    return c.live_can_have_fronts()

@@ -261,6 +261,10 @@ cdef extern from "sync.h" nogil:
     void mutex_release(mutex *lock)
 
 
+cdef extern from "live_front.h" nogil:
+    cbool live_can_have_fronts()
+
+
 cdef extern from "live_fast.h" nogil:
     ctypedef struct reservations "struct reservations":
         iova_range *ranges

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from iova import _core, cli_convert, cli_explain, cli_options, cli_sweep, cli_tune, samples
+from iova import cli_convert, cli_explain, cli_options, cli_sweep, cli_tune, samples
 from iova.cli_compare import (
     CompareRequest,
     compare_all,
@@ -46,6 +46,7 @@ from iova.report.schemas import schema_list, schemas
 from iova.report.workload import preset_list, workload_json, workload_text
 from iova.sources import info as source_info
 from iova.sources import load
+from iova.version import version_text
 from iova.workloads import is_workload, load_workload, presets
 
 NOT_EXACT = 1
@@ -70,7 +71,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"iova {_core.VERSION}")
+        print(version_text())
         raise typer.Exit
 
 
@@ -78,7 +79,12 @@ def _show_version(wanted: bool) -> None:
 def main(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Print the version, and what it was built from and with.",
+        ),
     ] = False,
 ) -> None:
     """The Linux IOVA allocator as a lab: replay traces, simulate workloads, compare designs.

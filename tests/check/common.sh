@@ -10,3 +10,11 @@ need_package() { # COMMAND-OR-FILE PACKAGE...
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${@:2}" >/dev/null
 	fi
 }
+
+need_check_tools() { # what make check uses beside dev.lock
+	python -m pip install --quiet --disable-pip-version-check -r requirements/check.txt -c requirements/dev.lock
+}
+
+unzip_list() { # FILE: the names in it; unzip may not be there
+	python -m zipfile --list "$1"
+}
