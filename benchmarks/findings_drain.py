@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -18,28 +19,53 @@ _CAPACITY: Final = 127
 _ON_THE_CPU: Final = 2
 
 
-def seconds_to_drain(surplus: int, classes: int) -> float:
-    """Until so many magazines above the threshold, over so many size classes, are given back.
+@dataclass(frozen=True)
+class Idle:
+    """All ranges are freed on one CPU at once; then, for an hour, nothing happens but reclaim."""
 
-    All ranges are allocated, and freed on one CPU at once; then nothing happens but reclaim, until
-    an hour is over.
-    """
-    magazines = surplus // classes + CPUS + _ON_THE_CPU
-    pages = np.repeat(1 << np.arange(classes, dtype=np.uint64), magazines * _CAPACITY)
-    slots = np.arange(len(pages), dtype=np.uint32)
-    calls = pl.concat([_rows(Op.ALLOC, pages, slots), _rows(Op.FREE, pages, slots), _end()])
-    trace = Trace(calls, TraceInfo(source="drain", cpus_possible=CPUS, cpus_online=CPUS))
-    result = replay(prepare(trace), parse_design("linux-6.12"), samples=36_000)
-    if result.series is None:
-        raise ValueError("the replay has no time series")
-    depots = result.series.select(
-        pl.col("t"), pl.max_horizontal(pl.col(f"depot_{1 << k}") for k in range(classes)).alias("n")
-    )
-    # All times are 0 but the last; the first sample is from before the calls.
-    drained = depots.filter((pl.col("t") > 1_000_000_000) & (pl.col("n") <= CPUS))["t"].min()
-    if not isinstance(drained, int):
-        raise ValueError(f"{surplus} magazines are not drained in an hour")
-    return drained / 1e9
+    surplus: int  #: magazines above the threshold of linux-6.12, over all size classes
+    classes: int = 1
+    design: str = "linux-6.12"
+
+    def do(self) -> Drained:
+        """Replay it."""
+        magazines = self.surplus // self.classes + CPUS + _ON_THE_CPU
+        pages = np.repeat(1 << np.arange(self.classes, dtype=np.uint64), magazines * _CAPACITY)
+        slots = np.arange(len(pages), dtype=np.uint32)
+        calls = pl.concat([_rows(Op.ALLOC, pages, slots), _rows(Op.FREE, pages, slots), _end()])
+        trace = Trace(calls, TraceInfo(source="drain", cpus_possible=CPUS, cpus_online=CPUS))
+        result = replay(prepare(trace), parse_design(self.design), samples=36_000)
+        if result.series is None:
+            raise ValueError("the replay has no time series")
+        longest = pl.max_horizontal(pl.col(f"depot_{1 << k}") for k in range(self.classes))
+        # All times are 0 but the last; the first sample is from before the calls.
+        seen = result.series.select(t_s=pl.col("t") / 1e9, depot=longest)[1:]
+        # What the depot still was just before it changed is needed to draw it.
+        changes = seen.filter(
+            (pl.col("depot") != pl.col("depot").shift(1, fill_value=-1))
+            | (pl.col("depot") != pl.col("depot").shift(-1, fill_value=-1))
+        )
+        return Drained(tuple(changes["t_s"]), tuple(changes["depot"]))
+
+
+@dataclass(frozen=True)
+class Drained:
+    """The longest depot over time, where it changes: before and after."""
+
+    times_s: tuple[float, ...]
+    depot: tuple[int, ...]  #: magazines
+
+    def seconds(self, threshold: int = CPUS) -> float:
+        """Until no depot is longer than the threshold."""
+        for t_s, depot in zip(self.times_s, self.depot, strict=True):
+            if depot <= threshold:
+                return t_s
+        raise ValueError(f"{self.depot[-1]} magazines are left after an hour")
+
+
+def seconds_to_drain(surplus: int, classes: int) -> float:
+    """Until so many magazines above the threshold, over so many size classes, are given back."""
+    return Idle(surplus, classes).do().seconds()
 
 
 def _rows(op: Op, pages: npt.NDArray[np.uint64], slots: npt.NDArray[np.uint32]) -> pl.DataFrame:

@@ -36,6 +36,12 @@ from iova.workloads import load_workload
 FOLDER: Final = ROOT / "docs" / "findings"
 #: Width of the prose, in characters.
 WIDTH: Final = 115
+#: Recorded traces by name, as :class:`Replayed` takes them.
+TRACES: Final = {
+    "burst8-6.12": "burst8-6.12",
+    "small4-6.1": str(ROOT / "tests/data/traces/small4-6.1.txt.zst"),
+    "small4-6.12": str(ROOT / "tests/data/traces/small4-6.12.txt.zst"),
+}
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -285,6 +291,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def k(number: float) -> str:
     """Thousands, as the other pages write them."""
     return f"{number / 1000:,.0f} K"
+
+
+def signed(value: float | None, digits: int) -> str:
+    """A change; empty if there is none to tell, and no zero has a minus."""
+    return "" if value is None else f"{round(value, digits) + 0.0:+.{digits}f}"
+
+
+def rounded(value: float, digits: int) -> str:
+    """A number of which no zero has a minus."""
+    return f"{round(value, digits) + 0.0:,.{digits}f}"
 
 
 def loss(one: float, other: float) -> float:

@@ -8,9 +8,9 @@ from typing import Final
 
 import altair as alt
 
-from benchmarks.build import ROOT
 from benchmarks.findings_claims import check_claims
 from benchmarks.findings_frame import (
+    TRACES,
     Job,
     Outcome,
     Page,
@@ -20,6 +20,7 @@ from benchmarks.findings_frame import (
     Told,
     k,
     loss,
+    signed,
     table,
 )
 from iova.workloads import presets
@@ -29,11 +30,6 @@ FIXED: Final = "linux-6.1"
 PATCHES: Final = {"unbounded": "patch one", "linux-6.12": "both patches"}
 DESIGNS: Final = (FIXED, *PATCHES)
 SEEDS: Final = (1, 2, 3)
-_TRACES: Final = {
-    "burst8-6.12": "burst8-6.12",
-    "small4-6.1": str(ROOT / "tests/data/traces/small4-6.1.txt.zst"),
-    "small4-6.12": str(ROOT / "tests/data/traces/small4-6.12.txt.zst"),
-}
 _QUICK: Final = ("board-4", "scsi-256", "burst")
 BOARD: Final = "board-4"
 _LATEST: Final = "linux-7.3"
@@ -46,14 +42,14 @@ def _presets(quick: bool) -> Sequence[str]:
 
 
 def _runs(source: str, design: str, quick: bool) -> list[Job[Outcome]]:
-    if source in _TRACES:
-        return [Replayed(_TRACES[source], design)]
+    if source in TRACES:
+        return [Replayed(TRACES[source], design)]
     short = ("duration_s=0.3",) if quick else ()
     return [Simulated(source, design, short, seed) for seed in (SEEDS[:1] if quick else SEEDS)]
 
 
 def _jobs(quick: bool) -> Sequence[Job[object]]:
-    sources = [*_presets(quick), *_TRACES]
+    sources = [*_presets(quick), *TRACES]
     wanted = [run for one in sources for design in DESIGNS for run in _runs(one, design, quick)]
     return [*wanted, *_runs(BOARD, _LATEST, quick)]
 
@@ -97,7 +93,7 @@ class _Means:
         return Change(
             source,
             design,
-            None if source in _TRACES else more("requests_per_s"),
+            None if source in TRACES else more("requests_per_s"),
             self.of(source, design, hits) - self.of(source, FIXED, hits),
             more("memory_kib_peak"),
         )
@@ -106,27 +102,23 @@ class _Means:
 # --------------------------------------------------------------------------------------- tables
 
 
-def _signed(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{round(value, digits) + 0.0:+.{digits}f}"
-
-
 def _main_table(means: _Means, sources: Sequence[str]) -> str:
     rows = []
     for source in sources:
         one, both = (means.change(source, design) for design in PATCHES)
-        rate = "" if source in _TRACES else k(means.of(source, FIXED, "requests_per_s"))
+        rate = "" if source in TRACES else k(means.of(source, FIXED, "requests_per_s"))
         rows.append(
             (
                 f"`{source}`",
                 rate,
-                _signed(one.requests, 1),
-                _signed(both.requests, 1),
+                signed(one.requests, 1),
+                signed(both.requests, 1),
                 f"{means.of(source, FIXED, 'cached_percent'):.2f}",
-                _signed(one.hits, 2),
-                _signed(both.hits, 2),
+                signed(one.hits, 2),
+                signed(both.hits, 2),
                 f"{means.of(source, FIXED, 'memory_kib_peak'):,.0f}",
-                _signed(one.memory, 1),
-                _signed(both.memory, 1),
+                signed(one.memory, 1),
+                signed(both.memory, 1),
             )
         )
     head = (
@@ -217,7 +209,7 @@ def _claims(changes: Sequence[Change], means: _Means, names: Sequence[str]) -> d
     hold = "longest_tree_hold_ns"
     return {
         "patch one alone is nowhere worse": not any(change.is_worse for change in one),
-        "both: worse on the recorded traces and nowhere else": worse == list(_TRACES),
+        "both: worse on the recorded traces and nowhere else": worse == list(TRACES),
         "both: requests are nowhere fewer": all(
             (change.requests or 0.0) >= -TOLERATED for change in both
         ),
@@ -237,11 +229,11 @@ def _claims(changes: Sequence[Change], means: _Means, names: Sequence[str]) -> d
 
 def _tell(results: Results, quick: bool) -> Told:
     names, means = _presets(quick), _Means(results, quick)
-    sources = [*names, *_TRACES]
+    sources = [*names, *TRACES]
     changes = [means.change(source, design) for source in sources for design in PATCHES]
     check_claims("no-worse", _claims(changes, means, names), quick)
     both = [one for one in changes if one.design == "linux-6.12"]
-    on_traces = [one.hits for one in both if one.source in _TRACES]
+    on_traces = [one.hits for one in both if one.source in TRACES]
     more = [one for one in changes if one.design == "unbounded" and one.hits > TOLERATED]
     faster = [one.requests for one in more if one.requests and one.requests > TOLERATED]
     kib = {d: means.of(BOARD, d, "memory_kib_peak") for d in (*DESIGNS, _LATEST)}

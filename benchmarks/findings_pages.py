@@ -14,7 +14,15 @@ from iova.cli_output import progress_bars
 MODULES: Final = {
     "no-worse": "findings_no_worse",
     "threshold": "findings_threshold",
+    "rate": "findings_rate",
+    "arming": "findings_arming",
+    "reclaim": "findings_reclaim",
+    "trim": "findings_trim",
+    "waste": "findings_waste",
+    "magazines": "findings_magazines",
+    "bail": "findings_bail",
     "ageing": "findings_ageing",
+    "cost": "findings_cost",
     "adaptive": "findings_adaptive",
 }
 

@@ -69,8 +69,8 @@ DISCUSSED = (
         "the job waits longer after a run than after a push",
         "policy/linux_6_12.c",
         "test_jobs",
-        "decision->again_ns = values[DELAY] * NS_PER_MS;",
-        "decision->again_ns = values[DELAY] * NS_PER_MS * 2;",
+        "decision->again_ns = values[RECLAIM_DELAY] * NS_PER_MS;",
+        "decision->again_ns = values[RECLAIM_DELAY] * NS_PER_MS * 2;",
     ),
     Mutant(
         "a popped magazine's link is read as its count",
