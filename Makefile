@@ -13,7 +13,7 @@ SOURCES := $(shell find core src packaging -name '*.[ch]' -o -name '*.py' -o -na
 	-o -name '*.html' -o -name '*.json' -o -name '*.parquet' -o -name 'meson.build') meson.build meson.options pyproject.toml README.md
 
 .PHONY: help build demo test lint test-c test-python check check-sanitizers check-python-sanitized \
-	check-without-rseq check-explorer check-stress check-fuzz check-wheel stress bench gate calibrate findings \
+	check-without-rseq check-explorer check-stress check-fuzz check-wheel check-notebook stress bench gate calibrate findings \
 	lock clean
 
 help:
@@ -67,7 +67,7 @@ test-python: build
 
 # --------------------------------------------------------------------------------- checks
 
-check: check-sanitizers check-python-sanitized check-without-rseq check-explorer check-stress check-fuzz check-wheel gate
+check: check-sanitizers check-python-sanitized check-without-rseq check-explorer check-stress check-fuzz check-wheel check-notebook gate
 
 check-sanitizers: $(VENV)/.installed
 	tests/check/sanitizers
@@ -91,6 +91,9 @@ check-fuzz: $(VENV)/.installed
 
 check-wheel: $(VENV)/.installed
 	tests/check/wheel
+
+check-notebook: build
+	tests/check/notebook
 
 stress: $(VENV)/.installed
 	STRESS_SECONDS=240 tests/check/stress

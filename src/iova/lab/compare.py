@@ -156,6 +156,17 @@ class Comparison:
             "designs": [runs.to_json() for runs in self.designs],
         }
 
+    def frame(self) -> pl.DataFrame:
+        """One row a run: ``source``, ``design``, ``seed`` (null: a replay) and every metric."""
+        return pl.DataFrame(
+            [
+                {"source": self.source, "design": runs.design, "seed": run.seed} | run.metrics()
+                for runs in self.designs
+                for run in runs.runs
+            ],
+            infer_schema_length=None,
+        )
+
     def series(self) -> pl.DataFrame:
         """The time series of all designs below each other, with a ``design`` column."""
         whose = self.machines or self.results

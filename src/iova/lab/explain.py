@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import polars as pl
+
 from iova.designs import DesignSpec, parse_design
 from iova.events import Trace
 from iova.lab.explain_causes import CAUSES
@@ -20,6 +22,20 @@ __all__ = ["CAUSES", "Evidence", "Explanation", "Finding", "Harm", "explain", "r
 
 #: ``progress(what is done, done, in all)``
 ExplainProgress = Callable[[str, int, int], None]
+
+#: Columns of :meth:`Explanation.frame`.
+_FINDINGS: Final = {
+    "cause": pl.String(),
+    "verdict": pl.String(),
+    "harm": pl.String(),
+    "cost": pl.Float64(),
+    "evidence": pl.List(
+        pl.Struct({"label": pl.String(), "value": pl.Float64(), "unit": pl.String()})
+    ),
+    "remedy": pl.String(),
+    "settle": pl.String(),
+    "certainty": pl.String(),
+}
 
 _RAN_UNDER: Final = re.compile(r"it ran under the design (.+): the addresses")
 
@@ -39,6 +55,11 @@ class Explanation:
     def causes(self) -> tuple[str, ...]:
         """Names of the causes found, most severe first."""
         return tuple(finding.cause for finding in self.findings)
+
+    def frame(self) -> pl.DataFrame:
+        """One row a finding, with its evidence as a list of ``label``, ``value`` and ``unit``."""
+        rows = [one.to_json() for one in self.findings]
+        return pl.DataFrame(rows, schema=_FINDINGS, strict=False)  # whole numbers become floats
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import optuna
+import polars as pl
 
 from iova import _core
 from iova.errors import IovaError
@@ -89,6 +90,20 @@ class Tuning:
     def failed(self) -> tuple[Trial, ...]:
         """Trials that failed."""
         return tuple(trial for trial in self.trials if trial.problem is not None)
+
+    def frame(self) -> pl.DataFrame:
+        """One row a trial, in their order: what was set (``param.NAME``), and what it gave."""
+        names = [f"param.{one.name}" for one in self.space.ranges]
+        return pl.DataFrame(
+            [
+                {"number": trial.number, "how": trial.how, "design": trial.design}
+                | dict(zip(names, trial.values, strict=True))
+                | {"feasible": trial.is_feasible, "problem": trial.problem}
+                | trial.numbers
+                for trial in self.trials
+            ],
+            infer_schema_length=None,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
