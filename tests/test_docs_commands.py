@@ -55,3 +55,12 @@ def test_the_commands_on_sweeping_run(tmp_path: Path) -> None:
     table = pl.read_parquet(tmp_path / "fleet.parquet")
     assert table.height == (1 + 2 * 2) * 3
     assert table["error"].null_count() == table.height
+
+
+@pytest.mark.timeout(120)
+def test_the_commands_on_perfetto_run(tmp_path: Path) -> None:
+    commands = commands_of("perfetto.md")
+    assert len(commands) == 3
+    for command in commands:
+        assert "https://ui.perfetto.dev" in iova(*command, cwd=tmp_path)
+        assert (tmp_path / command[2]).stat().st_size > 1_000_000

@@ -50,6 +50,15 @@ def test_the_lock_file_pins_everything_that_is_asked_for() -> None:
         assert re.search(rf"^{re.escape(name.lower())}==", pinned, re.M), name
 
 
+def test_what_make_check_adds_is_pinned_and_not_pinned_twice() -> None:
+    lines = (ROOT / "requirements" / "check.txt").read_text().splitlines()
+    added = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9a-z.]*", line) for line in added)
+    pinned = (ROOT / "requirements" / "dev.lock").read_text().lower().replace("_", "-")
+    for name in (line.split("==")[0].lower().replace("_", "-") for line in added):
+        assert not re.search(rf"^{re.escape(name)}==", pinned, re.M), name
+
+
 def test_the_build_pins_the_same_tools_as_the_lock_file() -> None:
     pinned = (ROOT / "requirements" / "dev.lock").read_text().lower()
     build = re.search(r"^requires = \[(.*)\]$", (ROOT / "pyproject.toml").read_text(), re.M)

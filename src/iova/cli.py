@@ -35,6 +35,7 @@ from iova.cli_output import (
     warn,
     warn_of_malformed,
 )
+from iova.cli_status import ANSWER_IS_NO, INTERRUPTED, NO_READER, PARTLY_DONE
 from iova.designs import LINUX_DESIGNS, builtin_designs
 from iova.errors import InputError, IovaError
 from iova.lab import conformance, verify_trace
@@ -48,11 +49,6 @@ from iova.sources import info as source_info
 from iova.sources import load
 from iova.version import version_text
 from iova.workloads import is_workload, load_workload, presets
-
-NOT_EXACT = 1
-PARTLY_DONE = 3
-INTERRUPTED = 130
-NO_READER = 141
 
 #: Rows of the time series a design gets in a report.
 REPORT_SAMPLES = 800
@@ -173,7 +169,7 @@ def verify(
     if as_json:
         print_result("verify", {"verdicts": verdicts})
     if not all(verdict["exact"] for verdict in verdicts):
-        raise typer.Exit(NOT_EXACT)
+        raise typer.Exit(ANSWER_IS_NO)
 
 
 @app.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 import typer
 
@@ -18,6 +17,7 @@ from iova.cli_output import (
     refuse_unusable_output,
     user_code_prints_to_stderr,
 )
+from iova.cli_status import PARTLY_DONE
 from iova.designs import DesignSpec
 from iova.errors import IovaError
 from iova.events import Trace
@@ -30,8 +30,6 @@ from iova.sources.convert import convert as convert_source
 from iova.sources.parquet import write_parquet
 from iova.workloads import is_workload, load_workload
 from iova.workloads.events import DEFAULT_DESIGN, generate
-
-PARTLY_DONE: Final = 3
 
 
 @dataclass(frozen=True)

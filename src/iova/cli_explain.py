@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from iova.cli_output import (
     user_code_prints_to_stderr,
     warn_of_malformed,
 )
+from iova.cli_status import PARTLY_DONE
 from iova.designs import DesignSpec
 from iova.events import Trace
 from iova.lab.explain import Explanation, explain, recorded_design
@@ -26,8 +27,6 @@ from iova.report.explanation import explanation_text, story_text
 from iova.sources import load
 from iova.workloads import is_workload, load_workload
 from iova.workloads.events import DEFAULT_DESIGN, generate
-
-PARTLY_DONE: Final = 3
 
 Design = Annotated[
     str | None,

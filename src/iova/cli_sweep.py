@@ -6,7 +6,7 @@ import importlib.util
 import os
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,15 +19,13 @@ from iova.cli_output import (
     user_code_prints_to_stderr,
     warn,
 )
+from iova.cli_status import INTERRUPTED, PARTLY_DONE
 from iova.errors import IovaError
 from iova.lab.sweep import Outcome, Runner, journal_of, sweep
 from iova.lab.sweep_local import run_locally
 from iova.lab.sweep_spec import Spec, read_spec
 from iova.lab.sweep_work import Result, Task
 from iova.report.sweeping import failures_text, legend, overview, sweep_text
-
-PARTLY_DONE: Final = 3
-INTERRUPTED: Final = 130
 
 SpecFile = Annotated[
     Path,

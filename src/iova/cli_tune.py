@@ -20,6 +20,7 @@ from iova.cli_output import (
     warn,
     warn_of_malformed,
 )
+from iova.cli_status import ANSWER_IS_NO, INTERRUPTED, PARTLY_DONE
 from iova.errors import IovaError
 from iova.lab.prices import load_prices
 from iova.lab.subjects import Subject, WorkloadSubject, trace_subject
@@ -27,10 +28,6 @@ from iova.lab.tune_goals import METRICS, parse_goals
 from iova.lab.tune_space import parse_space
 from iova.sources import load
 from iova.workloads import is_workload, load_workload
-
-NO_SETTING: Final = 1
-PARTLY_DONE: Final = 3
-INTERRUPTED: Final = 130
 
 #: What the progress bar calls each phase.
 _PHASES: Final = {
@@ -163,7 +160,7 @@ def tune(
         warn("stopped early: this is what was found until then")
         raise typer.Exit(INTERRUPTED)
     if not found.best.is_feasible:
-        raise typer.Exit(NO_SETTING)
+        raise typer.Exit(ANSWER_IS_NO)
     if malformed:
         raise typer.Exit(PARTLY_DONE)
 
