@@ -70,7 +70,7 @@ def _run(suspect: Suspect, seed: int, quick: bool) -> Simulated:
         "ageing",
         suspect.design,
         (
-            f"duration_s={_DURATION_S / 20 if quick else _DURATION_S}",
+            f"duration_s={_DURATION_S / 60 if quick else _DURATION_S}",
             "in_flight=3072",
             *suspect.settings,
         ),

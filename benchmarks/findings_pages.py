@@ -20,8 +20,10 @@ MODULES: Final = {
     "trim": "findings_trim",
     "waste": "findings_waste",
     "magazines": "findings_magazines",
+    "density": "findings_density",
     "bail": "findings_bail",
     "ageing": "findings_ageing",
+    "rings": "findings_rings",
     "cost": "findings_cost",
     "adaptive": "findings_adaptive",
 }

@@ -6,12 +6,17 @@ import dataclasses
 import importlib
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
+import polars as pl
 import pytest
 
-from iova.workloads import presets
+from iova.events import Op
+from iova.lab.prices import load_prices
+from iova.workloads import load_workload, presets
+from iova.workloads.events import generate
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,6 +52,55 @@ def test_rings_are_lost_whole_and_only_by_linux_s_rule(findings: ModuleType) -> 
     by_linux, by_covered = (row.split("|") for row in rows[1:])
     assert int(by_linux[2].replace(",", "")) == 256 * int(by_linux[3]) > 0
     assert by_covered[2].strip() == "0"
+
+
+@pytest.mark.usefixtures("findings")
+@pytest.mark.parametrize("mode", ["lazy", "strict"])
+def test_tables_in_use_are_those_of_a_walk_event_by_event(mode: str) -> None:
+    tables = importlib.import_module("benchmarks.findings_tables")
+    settings = ("duration_s=0.02", "cpus=4", "off_ms=5", "on_ms=1", f"domain.disk.mode={mode}")
+    found = tables.Mapped("burst", "linux-6.12", settings).do()
+    trace = generate(load_workload("burst", settings), load_prices().as_dict())
+    by_walk = walk_tables(trace.events, lazy=mode == "lazy", end_ns=20_000_000)
+    for name, value in by_walk.items():
+        assert getattr(found, name) == pytest.approx(value), name
+    assert found.needed <= found.mapped <= found.mapped_peak <= found.touched
+    assert found.taken is not None
+    assert found.taken <= found.touched
+
+
+def walk_tables(events: pl.DataFrame, *, lazy: bool, end_ns: int) -> dict[str, float]:
+    """What ``findings_tables`` counts with arrays, one event after the other."""
+    gone = Op.UNMAP if lazy else Op.FREE
+    chosen = events.filter(pl.col("op").is_in([int(Op.ALLOC), int(gone)]))
+    changes = sorted(
+        (t_end if op == Op.ALLOC else t, op == Op.ALLOC, pfn, size)
+        for op, t, t_end, pfn, size in chosen.select("op", "t", "t_end", "pfn", "size").iter_rows()
+    )
+    live: dict[int, int] = {}
+    in_table = Counter[int]()
+    touched: set[int] = set()
+    half, last, peak, area, pages = end_ns // 2, 0, 0, 0.0, 0.0
+    for t, is_alloc, pfn, size in [*changes, (end_ns, True, None, 0)]:
+        until, since = min(max(t, half), end_ns), min(max(last, half), end_ns)
+        area += (until - since) * sum(count > 0 for count in in_table.values())
+        pages += (until - since) * sum(live.values())
+        last = t
+        if pfn is None:
+            break
+        if is_alloc:
+            live[pfn] = size
+            touched.add(pfn // 512)
+        else:
+            del live[pfn]
+        in_table[pfn // 512] += 1 if is_alloc else -1
+        peak = max(peak, sum(count > 0 for count in in_table.values()))
+    return {
+        "mapped": area / half,
+        "needed": pages / half / 512,
+        "mapped_peak": peak,
+        "touched": len(touched),
+    }
 
 
 # ----------------------------------------------------------------------------------- pages
