@@ -7,6 +7,7 @@ from typing import Final
 import altair as alt
 
 from benchmarks.findings_bursts import Bursts
+from benchmarks.findings_claims import check_claims
 from benchmarks.findings_frame import Job, Outcome, Page, Replayed, Results, Told, loss, table
 
 #: The old depot's size.
@@ -118,7 +119,48 @@ def _picture(results: Results, quick: bool) -> alt.TopLevelMixin:
     return alt.vconcat(row("hits", "hits lost, points"), row("requests", "requests lost, %"))
 
 
+def _claims(results: Results) -> dict[str, bool]:
+    _, middle, deep, deepest = DEPTHS
+    most = MACHINES[-1]
+
+    def points(cpus: int, depth: int, share: float) -> float:
+        return _points_lost(results, cpus, depth, cpus * share)
+
+    def requests(cpus: int, depth: int, threshold: float) -> float:
+        return _requests_lost(results, cpus, depth, threshold)
+
+    return {
+        "the CPUs online are enough for what is usual in flight": all(
+            points(c, depth, 1.0) < 1 and requests(c, depth, c) < 1
+            for c in MACHINES
+            for depth in DEPTHS[: DEPTHS.index(middle) + 1]
+        ),
+        "half of them are not, on some machine": max(points(c, middle, 0.5) for c in MACHINES) > 3,
+        "they are too few for more in flight": max(points(c, deepest, 1.0) for c in MACHINES) > 5,
+        "twice as many are enough for that": all(
+            points(c, deep, 2.0) < 0.5 and requests(c, deep, 2 * c) < 1 for c in MACHINES
+        ),
+        "32 are enough for 16 CPUs": all(
+            _points_lost(results, 16, depth, OLD) < 0.5 for depth in DEPTHS[:3]
+        ),
+        "and too few for hundreds": requests(most, middle, OLD) > 10,
+        "large machines lose requests more than hits": all(
+            requests(c, deepest, c) > 5 * points(c, deepest, 1.0) for c in MACHINES[2:]
+        ),
+        "on the trace a higher threshold hits more": [
+            results[Replayed(_TRACE, _design(_TRACE_CPUS * share))]["cached_percent"]
+            for share in SHARES
+        ]
+        == sorted(
+            results[Replayed(_TRACE, _design(_TRACE_CPUS * share))]["cached_percent"]
+            for share in SHARES
+        ),
+    }
+
+
 def _tell(results: Results, quick: bool) -> Told:
+    if not quick:
+        check_claims("threshold", _claims(results), quick)
     machines = _machines(quick)
     most = machines[-1]
     _, middle, deep, deepest = DEPTHS
