@@ -1,0 +1,1 @@
+"""Real kernels in an emulator: `make e2e`."""
