@@ -145,6 +145,7 @@ FOREIGN: Final[dict[str, Callable[[Path], None]]] = {
     "link to nothing": _dangling,
     "socket": _socket,
     "FIFO with no trace in it": _fifo,
+    "text of 1 TiB, all hole": lambda path: _sparse(path, b"no trace\n"),
     "Parquet of 1 TiB, all hole": lambda path: _sparse(path, b"PAR1"),
     "Parquet of 1 TiB with both marks": lambda path: _sparse(path, b"PAR1", b"\x10\0\0\0PAR1"),
 }
@@ -160,5 +161,7 @@ NAMES: Final[dict[str, str]] = {
     "with characters of a terminal": "\x1b[31mred\n",
     "with bytes that are no text": "\udcff\udcfe",
     "the empty device": "/dev/null",
+    "zeros without end": "/dev/zero",
+    "random bytes without end": "/dev/urandom",
     "memory, which gives an error of the disk's kind": "/proc/self/mem",
 }

@@ -19,7 +19,7 @@ import pytest
 
 from bad_inputs import FOREIGN, NAMES
 from commands import run_here
-from iova.sources import pieces
+from iova.sources import pieces, text
 from iova.sources.parquet import write_parquet
 from tables import filling_depot, trace_of
 
@@ -94,6 +94,12 @@ def assert_refused(done: subprocess.CompletedProcess[str], named: str) -> None:
     assert told.count("\n") == 1
     assert told[:-1].isprintable()
     assert named in told
+
+
+@pytest.fixture(autouse=True)
+def _less_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what has no end, so that a thousand cases stay quick."""
+    monkeypatch.setattr(text, "HOPELESS", 1 << 20)
 
 
 @pytest.mark.parametrize("kind", FOREIGN)

@@ -15,7 +15,7 @@ from trace_text import DATA, DOMAIN_A, TraceText, load_text
 
 from iova.errors import InputError
 from iova.events import Op
-from iova.sources import load
+from iova.sources import load, text
 from iova.sources._scan import Scanner
 
 INIT = TraceText().init().text()
@@ -302,6 +302,18 @@ def test_a_time_that_goes_back_further_than_the_window_is_malformed(tmp_path: Pa
 def test_an_input_without_usable_event_is_an_error(tmp_path: Path, text: bytes) -> None:
     with pytest.raises(InputError, match="no event of the IOVA allocator"):
         load_text(tmp_path, text)
+
+
+def test_what_holds_no_line_of_a_trace_for_long_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "HOPELESS", 1 << 18)
+    trace = TraceText().init().alloc(5).text()
+    other = b"  <idle>-0     [001] d.h1.   0.345678: sched_waking: comm=x\n" * 10_000
+    assert load_text(tmp_path, other + trace).report.unknown == {"sched_waking": 10_000}
+    assert load_text(tmp_path, b"# comment\n" * 100_000 + trace).report.headers == 100_000
+    with pytest.raises(InputError, match="no event of the IOVA allocator"):
+        load_text(tmp_path, b"no trace\n" * 100_000 + trace)
 
 
 def test_the_error_names_file_line_and_column(tmp_path: Path) -> None:

@@ -17,6 +17,10 @@ from iova.sources.sidecar import Sidecar, read_beside
 
 FORMAT = "ftrace text"
 
+#: Where of so many bytes most lines are no trace's, the rest is not read: it may be a disk's image,
+#: or have no end.
+HOPELESS = 1 << 26
+
 
 def import_text(
     opened: Input, *, allow_lost: bool, progress: Progress | None
@@ -84,11 +88,18 @@ def refuse_losses(source: str, lost: int, allow_lost: bool) -> None:
 
 
 def _feed(scanner: Scanner, pieces: Iterable[memoryview]) -> list[Malformed]:
-    """Feed it all; what is wrong with the input as a whole."""
+    """Feed it all, unless it is hopeless; what is wrong with the input as a whole."""
     damage = []
+    fed, hopeful = 0, False
     try:
         for piece in pieces:
             scanner.feed(piece)
+            fed += len(piece)
+            if fed >= HOPELESS and not hopeful:
+                counts = scanner.counts()
+                hopeful = counts["lines"] > 2 * counts["malformed"]
+                if not hopeful:
+                    break
     except DamagedError as error:
         damage.append(Malformed(0, None, str(error), ""))
     scanner.finish()
