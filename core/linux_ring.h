@@ -21,6 +21,7 @@ struct ring_entry {
 	uint64_t pfn, size, started; /* size as the one who frees it says */
 	uint64_t pages; /* that it was allocated with */
 	uint32_t slot; /* of the event table */
+	uint16_t cpu;  /* that allocated it */
 };
 
 struct linux_ring {

@@ -281,7 +281,9 @@ static void make_replay(struct machine *m)
 		.count_steps = true,
 		.sample_ns = config->sample_ns,
 		.max_samples = config->max_samples,
+		.table_every = config->table_every,
 		.sample_cpus = config->sample_cpus,
+		.cpu_rows = config->cpu_rows,
 		.map_bins = config->map_bins,
 		.map_first = config->map_first,
 		.map_last = config->map_last,
@@ -289,6 +291,9 @@ static void make_replay(struct machine *m)
 		.locks = &m->hooks,
 	};
 	m->status = replay_create(&replay, &m->replay);
+	m->cpu_rows = replay_cpu_rows(&replay);
+	if (config->sample_cpus && config->cpu_rows)
+		m->handovers = zeroed(m, (size_t)m->cpu_rows * m->cpu_rows, sizeof(*m->handovers));
 }
 
 static void init_list(struct list *list)
@@ -547,6 +552,7 @@ void machine_destroy(struct machine *m)
 		    sizeof(*m->queue.heap));
 	put(m, m->samples, config->max_samples, sizeof(*m->samples));
 	put(m, m->free_slots, m->free_slot_capacity, sizeof(*m->free_slots));
+	put(m, m->handovers, (size_t)m->cpu_rows * m->cpu_rows, sizeof(*m->handovers));
 	struct iova_memory memory = m->memory;
 	memory_put(&memory, IOVA_MEMORY_REPLAY, m, sizeof(*m));
 }
@@ -568,6 +574,11 @@ const struct replay *machine_replay(const struct machine *m)
 const struct machine_sample *machine_samples(const struct machine *m)
 {
 	return m->samples;
+}
+
+const uint64_t *machine_handovers(const struct machine *m)
+{
+	return m->handovers;
 }
 
 const uint64_t *machine_alloc_times(const struct machine *m)

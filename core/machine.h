@@ -148,7 +148,9 @@ struct machine_config {
 	uint64_t seed;
 	int64_t sample_ns;	/* as in replay_config */
 	size_t max_samples;
+	uint32_t table_every;
 	bool sample_cpus;
+	uint32_t cpu_rows;	/* not 0, with sample_cpus: handovers are counted, too */
 	uint32_t map_bins;
 	uint64_t map_first, map_last;
 	const struct iova_memory *memory; /* NULL: the heap */
@@ -252,6 +254,8 @@ struct machine_totals machine_read_totals(const struct machine *machine);
 /* The allocator's side of it: counters, totals and samples. t in ns. */
 const struct replay *machine_replay(const struct machine *machine);
 const struct machine_sample *machine_samples(const struct machine *machine);
+/* Frees by the row of the CPU that had allocated and of the one that frees; NULL: not counted. */
+const uint64_t *machine_handovers(const struct machine *machine);
 /* MACHINE_BUCKETS numbers. */
 const uint64_t *machine_alloc_times(const struct machine *machine);
 const uint64_t *machine_free_times(const struct machine *machine);

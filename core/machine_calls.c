@@ -261,8 +261,10 @@ static void begin_alloc(struct machine *m, struct sim_cpu *cpu, struct lane *lan
 		.pfn = pfn,
 		.size = size->pages,
 		.slot = pfn ? take_slot(m) : NO_SLOT,
+		.cpu = (uint16_t)cpu_number(m, cpu),
 	};
 	lane->pfn = pfn;
+	lane->alloc_cpu = act->range.cpu;
 	lane->slot = act->range.slot;
 	if (act->playing)
 		note_jobs(m, act->domain, cpu_number(m, cpu));
@@ -326,6 +328,13 @@ static void free_recorded(struct machine *m, struct sim_cpu *cpu)
 	record_end(m);
 }
 
+static void count_handover(struct machine *m, uint32_t from, uint32_t to)
+{
+	uint32_t rows = m->cpu_rows, possible = m->config.cpus_possible;
+	m->handovers[(size_t)replay_cpu_row(from, rows, possible) * rows +
+		     replay_cpu_row(to, rows, possible)]++;
+}
+
 void give_back(struct machine *m, struct sim_cpu *cpu)
 {
 	struct activity *act = &cpu->act;
@@ -335,6 +344,8 @@ void give_back(struct machine *m, struct sim_cpu *cpu)
 	left_live(m->replay, ledger, pages);
 	m->replay->totals.frees++;
 	m->replay->totals.events++;
+	if (m->handovers)
+		count_handover(m, act->range.cpu, cpu_number(m, cpu));
 	act->playing = free_is_slow(m, cpu, size);
 	if (unlikely(act->playing)) {
 		free_recorded(m, cpu);
@@ -376,6 +387,7 @@ struct ring_entry range_of_lane(const struct machine *m, const struct lane *lane
 		.size = lane->mishap == WRONG_SIZE ? flow->config->wrong_pages : size->pages,
 		.pages = size->rounded,
 		.slot = lane->slot,
+		.cpu = lane->alloc_cpu,
 	};
 }
 

@@ -111,6 +111,7 @@ struct lane {
 	uint32_t domain;
 	uint16_t cpu;
 	uint8_t flow, size;
+	uint16_t alloc_cpu; /* of its range */
 	bool completes; /* waits to complete; else to be submitted */
 	uint8_t mishap; /* enum mishap: what the driver does to its range */
 };
@@ -246,6 +247,8 @@ struct machine {
 	struct machine_sample *samples;
 	size_t sample_count, sample_capacity;
 	uint64_t alloc_times[MACHINE_BUCKETS], free_times[MACHINE_BUCKETS];
+	uint64_t *handovers; /* [cpu row][cpu row], allocating and freeing; NULL: not counted */
+	uint32_t cpu_rows;
 };
 
 /* --------------------------------------------------------------------- small things */

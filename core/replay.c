@@ -81,6 +81,7 @@ static void fill_sample(const struct replay *r, int64_t t, struct replay_sample 
 		.live_pages = r->totals.live_pages,
 		.cached_pages = r->totals.cached_pages,
 		.magazines = r->magazines,
+		.linux_bytes = r->ranges * LINUX_RANGE_BYTES + r->magazine_bytes,
 	};
 	for (uint32_t k = 0; k <= IOVA_MAX_CLASSES; k++) {
 		struct iova_counters c = replay_read_counters(r, k);
@@ -106,7 +107,7 @@ static enum replay_status take_sample(struct replay *r, int64_t t)
 	if (status != REPLAY_OK)
 		return status;
 	fill_sample(r, t, at.sample);
-	for (uint32_t i = 0; i < r->config.domain_count; i++)
+	for (uint32_t i = 0; at.tables && i < r->config.domain_count; i++)
 		if (r->domains[i].core)
 			samples_add_domain(&r->samples, &at, r->domains[i].core);
 	return REPLAY_OK;
@@ -599,9 +600,20 @@ struct replay_totals replay_read_totals(const struct replay *r)
 	return totals;
 }
 
+uint32_t replay_cpu_rows(const struct replay_config *config)
+{
+	bool grouped = config->cpu_rows && config->cpu_rows < config->cpus_possible;
+	return grouped ? config->cpu_rows : config->cpus_possible;
+}
+
 size_t replay_sample_count(const struct replay *r)
 {
 	return r->samples.count;
+}
+
+size_t replay_table_count(const struct replay *r)
+{
+	return samples_tables(&r->samples, r->samples.count);
 }
 
 const struct replay_sample *replay_samples(const struct replay *r)

@@ -96,7 +96,10 @@ struct replay_config {
 	bool count_steps;
 	int64_t sample_ns;     /* time between samples; 0: none */
 	size_t max_samples;
+	/* Tables beside every table_every-th sample, the first included; 0: beside each. */
+	uint32_t table_every;
 	bool sample_cpus;      /* pages in each CPU's magazines */
+	uint32_t cpu_rows;     /* ... of so many groups of neighbours; 0: of each CPU */
 	uint32_t map_bins;     /* occupancy map of map_first..map_last; 0: none */
 	uint64_t map_first, map_last;
 	const struct iova_memory *memory; /* NULL: the heap */
@@ -110,6 +113,7 @@ struct replay_sample {
 	uint64_t hits_loaded, hits_previous, hits_depot;
 	uint64_t tree_allocations, tree_frees, tree_steps;
 	uint64_t reclaimed, magazines, tree_bytes;
+	uint64_t linux_bytes; /* magazines and range records at Linux's sizes */
 	uint64_t depot[IOVA_MAX_CLASSES];
 };
 
@@ -150,9 +154,20 @@ struct replay_totals replay_read_totals(const struct replay *replay);
 /* Counters of a class, summed over all domains, destroyed ones included. */
 struct iova_counters replay_read_counters(const struct replay *replay, uint32_t size_class);
 
-/* Samples so far. cpu_pages: [sample][cpu]; maps: [sample][2][bin], allocated and cached. */
+/* Rows of the tables of CPUs, and the one that a CPU falls into. */
+uint32_t replay_cpu_rows(const struct replay_config *config);
+static inline uint32_t replay_cpu_row(uint32_t cpu, uint32_t rows, uint32_t cpus_possible)
+{
+	return (uint32_t)((uint64_t)cpu * rows / cpus_possible);
+}
+
+/*
+ * Samples so far, and the tables beside some of them. cpu_pages: [table][cpu row];
+ * maps: [table][2][bin], allocated and cached.
+ */
 size_t replay_sample_count(const struct replay *replay);
 const struct replay_sample *replay_samples(const struct replay *replay);
+size_t replay_table_count(const struct replay *replay);
 const uint32_t *replay_cpu_pages(const struct replay *replay);
 const uint32_t *replay_maps(const struct replay *replay);
 

@@ -9,29 +9,41 @@ void samples_init(struct sample_store *store, const struct replay_config *config
 	*store = (struct sample_store){ .config = config, .memory = memory };
 }
 
-static size_t cpu_bytes(const struct sample_store *store, size_t samples)
+static size_t table_every(const struct sample_store *store)
+{
+	return store->config->table_every ? store->config->table_every : 1;
+}
+
+size_t samples_tables(const struct sample_store *store, size_t samples)
+{
+	size_t every = table_every(store);
+	return samples / every + (samples % every != 0);
+}
+
+static size_t cpu_bytes(const struct sample_store *store, size_t tables)
 {
 	return store->config->sample_cpus ?
-		       samples * store->config->cpus_possible * sizeof(uint32_t) :
+		       tables * replay_cpu_rows(store->config) * sizeof(uint32_t) :
 		       0;
 }
 
-static size_t map_bytes(const struct sample_store *store, size_t samples)
+static size_t map_bytes(const struct sample_store *store, size_t tables)
 {
-	return samples * 2 * store->config->map_bins * sizeof(uint32_t);
+	return tables * 2 * store->config->map_bins * sizeof(uint32_t);
 }
 
 void samples_fini(struct sample_store *store)
 {
-	size_t n = store->capacity;
+	size_t n = store->capacity, tables = samples_tables(store, n);
 	if (store->rows)
 		memory_put(store->memory, IOVA_MEMORY_REPLAY, store->rows,
 			   n * sizeof(struct replay_sample));
 	if (store->cpu_pages)
 		memory_put(store->memory, IOVA_MEMORY_REPLAY, store->cpu_pages,
-			   cpu_bytes(store, n));
+			   cpu_bytes(store, tables));
 	if (store->maps)
-		memory_put(store->memory, IOVA_MEMORY_REPLAY, store->maps, map_bytes(store, n));
+		memory_put(store->memory, IOVA_MEMORY_REPLAY, store->maps,
+			   map_bytes(store, tables));
 	store->rows = NULL;
 	store->cpu_pages = store->maps = NULL;
 }
@@ -48,14 +60,15 @@ static bool get_table(const struct sample_store *store, void **table, size_t byt
 static enum replay_status grow(struct sample_store *store)
 {
 	size_t n = store->capacity ? 2 * store->capacity : 64;
+	size_t tables = samples_tables(store, n);
 	struct sample_store larger = *store;
 	larger.rows = NULL;
 	larger.cpu_pages = larger.maps = NULL;
 	larger.capacity = n;
 	void *rows = NULL, *cpus = NULL, *maps = NULL;
 	bool ok = get_table(store, &rows, n * sizeof(struct replay_sample)) &&
-		  get_table(store, &cpus, cpu_bytes(store, n)) &&
-		  get_table(store, &maps, map_bytes(store, n));
+		  get_table(store, &cpus, cpu_bytes(store, tables)) &&
+		  get_table(store, &maps, map_bytes(store, tables));
 	larger.rows = rows;
 	larger.cpu_pages = cpus;
 	larger.maps = maps;
@@ -64,12 +77,13 @@ static enum replay_status grow(struct sample_store *store)
 		return REPLAY_NO_MEMORY;
 	}
 	size_t used = store->count;
+	tables = samples_tables(store, used);
 	if (used) {
 		memcpy(rows, store->rows, used * sizeof(struct replay_sample));
 		if (cpus)
-			memcpy(cpus, store->cpu_pages, cpu_bytes(store, used));
+			memcpy(cpus, store->cpu_pages, cpu_bytes(store, tables));
 		if (maps)
-			memcpy(maps, store->maps, map_bytes(store, used));
+			memcpy(maps, store->maps, map_bytes(store, tables));
 	}
 	samples_fini(store);
 	*store = larger;
@@ -87,8 +101,12 @@ enum replay_status samples_add(struct sample_store *store, struct sample_slot *a
 	}
 	size_t i = store->count++;
 	*at = (struct sample_slot){ .sample = &store->rows[i] };
+	if (i % table_every(store) != 0)
+		return REPLAY_OK;
+	at->tables = true;
+	i /= table_every(store);
 	if (store->cpu_pages) {
-		at->cpu_pages = store->cpu_pages + i * store->config->cpus_possible;
+		at->cpu_pages = store->cpu_pages + i * replay_cpu_rows(store->config);
 		memset(at->cpu_pages, 0, cpu_bytes(store, 1));
 	}
 	if (store->maps) {
@@ -106,12 +124,15 @@ static uint32_t entries(const struct magazine *magazine)
 	return magazine ? magazine->count : 0;
 }
 
-static void add_cpu_pages(const struct sample_slot *at, const struct iova_domain *domain)
+static void add_cpu_pages(const struct sample_store *store, const struct sample_slot *at,
+			  const struct iova_domain *domain)
 {
+	uint32_t rows = replay_cpu_rows(store->config);
 	for (uint32_t cpu = 0; cpu < domain->cpus_possible; cpu++) {
+		uint32_t row = replay_cpu_row(cpu, rows, domain->cpus_possible);
 		for (uint32_t k = 0; k < domain->classes; k++) {
 			const struct cpu_cache *cache = cpu_cache_of(domain, cpu, k);
-			at->cpu_pages[cpu] += (entries(cache->loaded) + entries(cache->previous))
+			at->cpu_pages[row] += (entries(cache->loaded) + entries(cache->previous))
 					      << k;
 		}
 	}
@@ -179,7 +200,7 @@ void samples_add_domain(const struct sample_store *store, const struct sample_sl
 			const struct iova_domain *domain)
 {
 	if (at->cpu_pages && domain->caches)
-		add_cpu_pages(at, domain);
+		add_cpu_pages(store, at, domain);
 	if (!at->allocated)
 		return;
 	add_allocated(store, at->allocated, domain);

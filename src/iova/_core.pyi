@@ -247,12 +247,15 @@ class Timeline:
         """CPUs possible."""
     @property
     def map_bins(self) -> int: ...
+    @property
+    def cpu_rows(self) -> int:
+        """Rows of the tables of CPUs: CPU c is in row ``c * cpu_rows // possible``."""
     def counters(self, size_class: int) -> dict[str, int]:
         """``struct iova_counters``, summed over domains."""
     def cpu_pages(self) -> npt.NDArray[np.uint32] | None:
-        """(samples, CPUs): pages in each CPU's magazines."""
+        """(tables, cpu_rows): pages in the magazines of each row's CPUs."""
     def maps(self) -> npt.NDArray[np.uint32] | None:
-        """(samples, 2, bins): allocated and cached pages."""
+        """(tables, 2, bins): allocated and cached pages."""
 
 @disjoint_base
 class Replay(Timeline):
@@ -268,7 +271,9 @@ class Replay(Timeline):
         count_steps: count the nodes Linux would have walked.
         sample_ns: virtual time between samples; 0: none.
         max_samples: an error if more would be taken.
+        table_every: CPUs' pages and maps go with every so many-th sample.
         sample_cpus: with samples, the pages in each CPU's magazines.
+        cpu_rows: most rows of these; CPUs beyond are grouped with their neighbours. 0: any.
         map_bins: with samples, an occupancy map of page frames map_first..map_last.
         map_first: see map_bins.
         map_last: see map_bins.
@@ -286,7 +291,9 @@ class Replay(Timeline):
         count_steps: bool = True,
         sample_ns: int = 0,
         max_samples: int = 100_000,
+        table_every: int = 1,
         sample_cpus: bool = False,
+        cpu_rows: int = 0,
         map_bins: int = 0,
         map_first: int = 0,
         map_last: int = 0,
@@ -335,7 +342,9 @@ class Machine(Timeline):
         indexed: tree work at the price of this library's index, not of Linux's walk.
         sample_ns: time between samples; 0: none.
         max_samples: an error if more would be taken.
+        table_every: CPUs' pages and maps go with every so many-th sample.
         sample_cpus: with samples, the pages in each CPU's magazines.
+        cpu_rows: most rows of these; CPUs beyond are grouped with their neighbours. 0: any.
         map_bins: with samples, an occupancy map of page frames map_first..map_last.
         map_first: see map_bins.
         map_last: see map_bins.
@@ -361,7 +370,9 @@ class Machine(Timeline):
         indexed: bool = False,
         sample_ns: int = 0,
         max_samples: int = 100_000,
+        table_every: int = 1,
         sample_cpus: bool = False,
+        cpu_rows: int = 0,
         map_bins: int = 0,
         map_first: int = 0,
         map_last: int = 0,
@@ -396,6 +407,11 @@ class Machine(Timeline):
         """
     def replay_totals(self) -> dict[str, Any]:
         """``struct replay_totals``: the allocator's side."""
+    def handovers(self) -> npt.NDArray[np.uint64] | None:
+        """(cpu_rows, cpu_rows): frees by allocating and freeing CPU.
+
+        Counted with ``sample_cpus`` and ``cpu_rows``; else None.
+        """
     def samples(self) -> dict[str, npt.NDArray[np.int64]]:
         """Those of a replay (``t`` in ns) and ``MACHINE_SAMPLE_FIELDS``, each (samples,)."""
     def alloc_times(self) -> npt.NDArray[np.uint64]:

@@ -100,7 +100,8 @@ cdef class Machine(Timeline):
     def __cinit__(self, designs, *, domains, flows, prices, uint32_t cpus_possible,
                   uint32_t cpus_online, uint32_t cpus_per_node, uint32_t classes=6,
                   uint64_t seed=1, bint indexed=False, int64_t sample_ns=0,
-                  size_t max_samples=100_000, bint sample_cpus=False, uint32_t map_bins=0,
+                  size_t max_samples=100_000, uint32_t table_every=1, bint sample_cpus=False,
+                  uint32_t cpu_rows=0, uint32_t map_bins=0,
                   uint64_t map_first=0, uint64_t map_last=0):
         cdef c.machine_config config
         cdef Design design
@@ -111,6 +112,7 @@ cdef class Machine(Timeline):
         if not flows:
             raise ValueError("at least one flow is wanted")
         self.possible = cpus_possible
+        self.cpu_rows = min(cpu_rows or cpus_possible, cpus_possible)
         self.map_bins = map_bins
         self.sample_cpus = sample_cpus
         pointer_array = np.zeros(len(self.designs), dtype=np.uint64)
@@ -136,7 +138,9 @@ cdef class Machine(Timeline):
         config.seed = seed
         config.sample_ns = sample_ns
         config.max_samples = max_samples
+        config.table_every = table_every
         config.sample_cpus = sample_cpus
+        config.cpu_rows = cpu_rows
         config.map_bins = map_bins
         config.map_first = map_first
         config.map_last = map_last
@@ -299,6 +303,13 @@ cdef class Machine(Timeline):
         table = self.sampled(c.machine_samples(self.machine), sizeof(c.machine_sample),
                              np.int64).reshape(-1, len(MACHINE_SAMPLE_FIELDS))
         return out | {name: table[:, i] for i, name in enumerate(MACHINE_SAMPLE_FIELDS)}
+
+    def handovers(self):
+        cdef const uint64_t *counted = c.machine_handovers(self.machine)
+        if counted == NULL:
+            return None
+        size = 8 * <size_t>self.cpu_rows * self.cpu_rows
+        return self.copied(counted, size, np.uint64).reshape(self.cpu_rows, self.cpu_rows)
 
     def alloc_times(self):
         return self.times(c.machine_alloc_times(self.machine))

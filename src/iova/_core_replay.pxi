@@ -3,6 +3,7 @@
 SAMPLE_FIELDS = (
     "t", "live_pages", "cached_pages", "hits_loaded", "hits_previous", "hits_depot",
     "tree_allocations", "tree_frees", "tree_steps", "reclaimed", "magazines", "tree_bytes",
+    "linux_bytes",
 )
 
 
@@ -37,6 +38,7 @@ cdef class Timeline:
     cdef bint busy  # a call runs, perhaps without the GIL
     cdef bint sample_cpus
     cdef readonly uint32_t possible
+    cdef readonly uint32_t cpu_rows
     cdef readonly uint32_t map_bins
 
     cdef int check_idle(self) except -1:
@@ -64,14 +66,14 @@ cdef class Timeline:
     def cpu_pages(self):
         if not self.sample_cpus:
             return None
-        return self.sampled(c.replay_cpu_pages(self.shown), 4 * self.possible,
-                            np.uint32).reshape(-1, self.possible)
+        return self.tabled(c.replay_cpu_pages(self.shown), 4 * self.cpu_rows,
+                           np.uint32).reshape(-1, self.cpu_rows)
 
     def maps(self):
         if not self.map_bins:
             return None
-        return self.sampled(c.replay_maps(self.shown), 8 * self.map_bins,
-                            np.uint32).reshape(-1, 2, self.map_bins)
+        return self.tabled(c.replay_maps(self.shown), 8 * self.map_bins,
+                           np.uint32).reshape(-1, 2, self.map_bins)
 
     cdef replay_samples(self):
         words = sizeof(c.replay_sample) // 8
@@ -83,9 +85,16 @@ cdef class Timeline:
 
     cdef sampled(self, const void *source, size_t sample_size, dtype):
         """A copy of what was kept with each sample."""
+        return self.copied(source, c.replay_sample_count(self.shown) * sample_size, dtype)
+
+    cdef tabled(self, const void *source, size_t table_size, dtype):
+        """A copy of the tables that were kept with some samples."""
+        return self.copied(source, c.replay_table_count(self.shown) * table_size, dtype)
+
+    cdef copied(self, const void *source, size_t size, dtype):
         self.enter()  # the copy's memory may be had by a collection, which runs what it likes
         try:
-            return copy_words(source, c.replay_sample_count(self.shown) * sample_size, dtype)
+            return copy_words(source, size, dtype)
         finally:
             self.busy = False
 
@@ -97,7 +106,8 @@ cdef class Replay(Timeline):
 
     def __cinit__(self, designs, domains, *, uint32_t possible, online=None, uint32_t classes=6,
                   bint recorded_reclaim=False, bint count_steps=True, int64_t sample_ns=0,
-                  size_t max_samples=100_000, bint sample_cpus=False, uint32_t map_bins=0,
+                  size_t max_samples=100_000, uint32_t table_every=1, bint sample_cpus=False,
+                  uint32_t cpu_rows=0, uint32_t map_bins=0,
                   uint64_t map_first=0, uint64_t map_last=0):
         cdef c.replay_config config
         cdef Design design
@@ -130,10 +140,13 @@ cdef class Replay(Timeline):
         config.count_steps = count_steps
         config.sample_ns = sample_ns
         config.max_samples = max_samples
+        config.table_every = table_every
         config.sample_cpus = sample_cpus
+        config.cpu_rows = cpu_rows
         config.map_bins = map_bins
         config.map_first = map_first
         config.map_last = map_last
+        self.cpu_rows = c.replay_cpu_rows(&config)
         status = c.replay_create(&config, &self.replay)
         if status != c.REPLAY_OK:
             self.replay = NULL

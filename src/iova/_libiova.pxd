@@ -416,7 +416,9 @@ cdef extern from "replay.h" nogil:
         cbool count_steps
         int64_t sample_ns
         size_t max_samples
+        uint32_t table_every
         cbool sample_cpus
+        uint32_t cpu_rows
         uint32_t map_bins
         uint64_t map_first
         uint64_t map_last
@@ -461,6 +463,8 @@ cdef extern from "replay.h" nogil:
     iova_counters replay_read_counters(const replay *r, uint32_t size_class)
     size_t replay_sample_count(const replay *r)
     const replay_sample *replay_samples(const replay *r)
+    uint32_t replay_cpu_rows(const replay_config *config)
+    size_t replay_table_count(const replay *r)
     const uint32_t *replay_cpu_pages(const replay *r)
     const uint32_t *replay_maps(const replay *r)
 
@@ -563,7 +567,9 @@ cdef extern from "machine.h" nogil:
         uint64_t seed
         int64_t sample_ns
         size_t max_samples
+        uint32_t table_every
         cbool sample_cpus
+        uint32_t cpu_rows
         uint32_t map_bins
         uint64_t map_first
         uint64_t map_last
@@ -647,5 +653,6 @@ cdef extern from "machine.h" nogil:
     machine_totals machine_read_totals(const machine *m)
     const replay *machine_replay(const machine *m)
     const machine_sample *machine_samples(const machine *m)
+    const uint64_t *machine_handovers(const machine *m)
     const uint64_t *machine_alloc_times(const machine *m)
     const uint64_t *machine_free_times(const machine *m)

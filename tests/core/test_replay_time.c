@@ -151,6 +151,7 @@ static void samples_show_the_state_before_their_time(void)
 	CHECK_EQ(s[1].live_pages, 4);
 	CHECK_EQ(s[1].magazines, 24);
 	CHECK_EQ(s[1].tree_bytes, sizeof(struct index_leaf));
+	CHECK_EQ(s[1].linux_bytes, 24 * 1024 + LINUX_RANGE_BYTES);
 	CHECK_EQ(s[2].live_pages, 6);
 	CHECK_EQ(s[2].tree_allocations, 2);
 	CHECK_EQ(s[2].tree_steps, 2);
@@ -233,6 +234,41 @@ static void samples_tell_the_pages_in_each_CPU_s_magazines(void)
 	CHECK_EQ(pages[1], 0);
 	CHECK_EQ(pages[2], 4);
 	CHECK_EQ(pages[3], 8);
+	end(replay);
+}
+
+static void tables_may_go_with_some_samples_only_and_group_CPUs(void)
+{
+	struct replay_config config = plain();
+	config.cpus_possible = config.cpus_online = 5;
+	config.sample_ns = 100;
+	config.max_samples = 200;
+	config.sample_cpus = true;
+	config.table_every = 3;
+	config.cpu_rows = 2; /* CPUs 0..2 and 3, 4 */
+	config.map_bins = 1;
+	config.map_last = LIMIT32;
+	struct replay *replay = begin(config);
+	for (uint32_t slot = 0; slot < 5; slot++)
+		add_alloc(0, slot, slot, 4);
+	for (uint32_t slot = 0; slot < 5; slot++)
+		add_free(250, slot, slot);
+	feed(replay);
+	CHECK_EQ(replay_advance(replay, 13000), REPLAY_OK);
+	CHECK_EQ(replay_sample_count(replay), 131);
+	CHECK_EQ(replay_table_count(replay), 44); /* samples 0, 3, 6 ... 129 */
+	const uint32_t *pages = replay_cpu_pages(replay), *maps = replay_maps(replay);
+	CHECK_EQ(pages[0], 0);
+	CHECK_EQ(maps[1], 0);
+	for (uint32_t i = 1; i < 44; i++) {
+		CHECK_EQ(pages[2 * i], 12);
+		CHECK_EQ(pages[2 * i + 1], 8);
+		CHECK_EQ(maps[2 * i], 20);
+		CHECK_EQ(maps[2 * i + 1], 20);
+	}
+	CHECK_EQ(replay_cpu_rows(&config), 2);
+	config.cpu_rows = 9;
+	CHECK_EQ(replay_cpu_rows(&config), 5);
 	end(replay);
 }
 
@@ -337,6 +373,7 @@ int main(void)
 	TEST(more_samples_than_allowed_are_an_error);
 	TEST(samples_stop_at_the_end_of_the_clock);
 	TEST(samples_tell_the_pages_in_each_CPU_s_magazines);
+	TEST(tables_may_go_with_some_samples_only_and_group_CPUs);
 	TEST(maps_tell_which_pages_are_taken_and_which_of_them_cached);
 	TEST(maps_see_the_depot_too);
 	TEST(a_map_may_cover_all_of_the_address_space);
