@@ -249,10 +249,10 @@ static void tables_may_go_with_some_samples_only_and_group_CPUs(void)
 	config.map_bins = 1;
 	config.map_last = LIMIT32;
 	struct replay *replay = begin(config);
-	for (uint32_t slot = 0; slot < 5; slot++)
-		add_alloc(0, slot, slot, 4);
-	for (uint32_t slot = 0; slot < 5; slot++)
-		add_free(250, slot, slot);
+	for (uint16_t cpu = 0; cpu < 5; cpu++)
+		add_alloc(0, cpu, cpu, 4);
+	for (uint16_t cpu = 0; cpu < 5; cpu++)
+		add_free(250, cpu, cpu);
 	feed(replay);
 	CHECK_EQ(replay_advance(replay, 13000), REPLAY_OK);
 	CHECK_EQ(replay_sample_count(replay), 131);

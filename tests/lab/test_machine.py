@@ -111,7 +111,7 @@ def test_without_calls_there_are_no_times() -> None:
 
 
 def test_the_series_has_the_columns_of_both_sides() -> None:
-    result = run(samples=50, sample_cpus=True, map_bins=16)
+    result = run(samples=50, tables=True)
     series = result.series
     assert series is not None
     assert result.replay.series is series
@@ -120,10 +120,12 @@ def test_the_series_has_the_columns_of_both_sides() -> None:
     )
     assert 50 <= series.height <= 52
     assert series["operations"].is_sorted()
-    assert result.replay.cpu_pages is not None
-    assert result.replay.maps is not None
-    assert result.replay.cpu_pages.shape == (series.height, 4)
-    assert result.replay.maps[-1][1].sum() == series["cached_pages"][-1]
+    tables = result.replay.tables
+    assert tables is not None
+    assert tables.cpu_pages.shape == (series.height, 4)
+    assert tables.cached[-1].sum() == series["cached_pages"][-1]
+    assert tables.handovers is not None
+    assert tables.handovers.sum() == pytest.approx(result.replay.totals["frees"], abs=4)
     assert run().series is None
 
 

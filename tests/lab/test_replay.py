@@ -13,6 +13,7 @@ from iova.designs import Decision, DesignError, DesignSpec, parse_design
 from iova.errors import IovaError
 from iova.events import DomainInfo, Flag, Op, Trace
 from iova.lab import replay as lab
+from iova.lab.tables import handovers_of
 from tables import alloc, filling_depot, free, row, trace_of
 
 SECOND = 1_000_000_000
@@ -189,10 +190,9 @@ def test_a_trace_without_calls_is_refused() -> None:
 
 def test_the_time_series_ends_where_the_counters_do() -> None:
     rows = [*filling_depot(6), row(SECOND, Op.FLUSH_CACHES)]
-    result = run(trace_of(*rows), samples=50, sample_cpus=True, map_bins=16)
+    result = run(trace_of(*rows), samples=50, tables=True)
     assert result.series is not None
-    assert result.cpu_pages is not None
-    assert result.maps is not None
+    assert result.tables is not None
     assert 50 <= result.series.height <= 52
     assert result.series["t"].is_sorted()
     assert result.series["depot_1"].max() == 6
@@ -200,8 +200,22 @@ def test_the_time_series_ends_where_the_counters_do() -> None:
     before_flush = result.series.height - 2
     cached = result.series["cached_pages"][before_flush]
     depot = 127 * result.series["depot_1"][before_flush]
-    assert result.cpu_pages[before_flush].sum() + depot == cached
-    assert result.maps[before_flush][1].sum() == cached
+    assert result.tables.t.tolist() == result.series["t"].to_list()
+    assert result.tables.cpu_pages[before_flush].sum() + depot == cached
+    assert result.tables.cached[before_flush].sum() == cached
+    assert result.tables.allocated[before_flush].sum() == cached
+    assert result.tables.map_first > 0
+    assert run(trace_of(*rows), samples=50).tables is None
+    assert run(trace_of(*rows), tables=True).tables is None
+
+
+def test_tables_go_with_a_few_of_many_samples() -> None:
+    result = run(trace_of(*filling_depot(6)), samples=1500, tables=True)
+    assert result.series is not None
+    assert result.tables is not None
+    assert result.series.height > 1500
+    assert len(result.tables.t) == len(result.tables.cpu_pages) == len(result.tables.cached) <= 302
+    assert result.tables.t.tolist() == result.series["t"].gather_every(5).to_list()
 
 
 def test_equal_input_and_design_give_equal_results() -> None:
@@ -348,3 +362,23 @@ def test_results_can_be_turned_into_plain_data() -> None:
     result = run(trace_of(alloc(1, 0), free(2, 0)))
     assert asdict(result)["totals"]["calls"] == 2
     assert isinstance(pl.DataFrame([result.classes[0]]), pl.DataFrame)
+
+
+def test_handovers_tell_which_cpu_freed_what_which_allocated() -> None:
+    rows = [
+        alloc(1, 0, cpu=0),
+        alloc(2, 1, cpu=3),
+        free(3, 0, cpu=1),
+        alloc(4, 0, cpu=2),
+        free(5, 0, cpu=3),
+        free(6, 1, cpu=3),
+        free(7, 2, cpu=1),
+    ]
+    source = lab.prepare(trace_of(*rows, cpus=4))
+    each = handovers_of(source.columns, 4, 4)
+    assert {(int(a), int(b)): int(each[a, b]) for a, b in zip(*each.nonzero(), strict=True)} == {
+        (0, 1): 1,
+        (2, 3): 1,
+        (3, 3): 1,
+    }
+    assert handovers_of(source.columns, 4, 2).tolist() == [[1, 0], [0, 2]]

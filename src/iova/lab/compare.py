@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from iova.designs import DesignError, DesignSpec
@@ -26,6 +28,7 @@ from iova.lab.rows import (
     row_of,
 )
 from iova.lab.spread import spread
+from iova.lab.tables import MOST_CPU_ROWS, handovers_of
 from iova.workloads import Workload
 
 __all__ = [
@@ -134,6 +137,9 @@ class Comparison:
     machines: tuple[MachineResult, ...] = field(default=(), repr=False)
     cpus: int | None = None  #: the trace was spread over so many
     warnings: tuple[str, ...] = ()  #: what this comparison can not show, in sentences
+    #: Frees of a recorded trace by the CPU that allocated and the one that frees, each in groups
+    #: of neighbours; a workload's depend on the design: they are in its results' tables.
+    handovers: npt.NDArray[np.uint64] | None = field(default=None, repr=False)
 
     @property
     def rows(self) -> tuple[ComparisonRow, ...]:
@@ -198,6 +204,7 @@ def compare(
     domain: int | None = None,
     cpus: int | None = None,
     samples: int = 0,
+    tables: bool = False,
     progress: CompareProgress | None = None,
 ) -> Comparison:
     """Replay a trace under each design.
@@ -209,6 +216,8 @@ def compare(
         domain: replay this domain alone.
         cpus: spread the calls over so many CPUs; see :mod:`iova.lab.spread`.
         samples: about so many rows a design in the time series; 0: none.
+        tables: with samples, also what is in each CPU's magazines, where ranges lie, and which
+            CPU frees what which allocated.
         progress: told while a replay runs.
 
     Raises:
@@ -216,7 +225,8 @@ def compare(
     """
     dealt = spread(trace, cpus) if cpus is not None else None
     source = prepare(dealt.trace if dealt else trace, domain=domain)
-    results = tuple(_replay_one(source, design, samples, progress) for design in designs)
+    results = tuple(_replay_one(source, design, samples, tables, progress) for design in designs)
+    rows = min(source.possible, MOST_CPU_ROWS)
     return Comparison(
         source=name,
         info=trace.info,
@@ -227,18 +237,23 @@ def compare(
         results=results,
         cpus=dealt.cpus if dealt else None,
         warnings=dealt.warnings if dealt else (),
+        handovers=handovers_of(source.columns, source.possible, rows) if tables else None,
     )
 
 
 def _replay_one(
-    source: ReplayInput, design: DesignSpec, samples: int, progress: CompareProgress | None
+    source: ReplayInput,
+    design: DesignSpec,
+    samples: int,
+    tables: bool,
+    progress: CompareProgress | None,
 ) -> ReplayResult:
     def told(done: int, total: int) -> None:
         if progress:
             progress(design.label, done, total)
 
     with _user_code(design):
-        return replay(source, design, samples=samples, progress=told)
+        return replay(source, design, samples=samples, tables=tables, progress=told)
 
 
 @contextmanager
@@ -266,6 +281,7 @@ def compare_workload(
     settings: Sequence[str] = (),
     prices_from: str = "given",
     samples: int = 0,
+    tables: bool = False,
     progress: CompareProgress | None = None,
 ) -> Comparison:
     """Simulate a workload under each design.
@@ -279,6 +295,8 @@ def compare_workload(
         settings: what the user changed in the workload, for the record.
         prices_from: how the price table is called, for the record.
         samples: about so many rows a design in the time series of the first seed; 0: none.
+        tables: with samples, also what is in each CPU's magazines, where ranges lie, and which
+            CPU frees what which allocated.
         progress: told while a simulation runs.
 
     Raises:
@@ -293,7 +311,9 @@ def compare_workload(
             wanted = samples if seed == chosen[0] else 0
             several = len(chosen) > 1
             label = f"{design.label}, seed {seed}" if several else design.label
-            result, run = _simulate_one(workload, design, prices, seed, wanted, label, progress)
+            result, run = _simulate_one(
+                workload, design, prices, seed, wanted, tables, label, progress
+            )
             of_design.append(run)
             if seed == chosen[0]:
                 first.append(result)
@@ -326,6 +346,7 @@ def _simulate_one(
     prices: Prices,
     seed: int,
     samples: int,
+    tables: bool,
     label: str,
     progress: CompareProgress | None,
 ) -> tuple[MachineResult, Run]:
@@ -335,6 +356,8 @@ def _simulate_one(
 
     began = time.perf_counter()
     with _user_code(design):
-        result = simulate(workload, design, prices, seed=seed, samples=samples, progress=told)
+        result = simulate(
+            workload, design, prices, seed=seed, samples=samples, tables=tables, progress=told
+        )
     speed = result.totals["operations"] / (time.perf_counter() - began)
     return result, Run(row_of(result.replay), machine_row_of(result), seed, speed)

@@ -15,6 +15,7 @@ from iova import _core
 from iova.designs import DesignSpec
 from iova.lab.prices import Prices
 from iova.lab.replay import ReplayResult
+from iova.lab.tables import TablePlan, sample_tables
 from iova.workloads.model import Workload
 from iova.workloads.running import RunningWorkload, start
 
@@ -188,8 +189,7 @@ def simulate(
     *,
     seed: int | None = None,
     samples: int = 0,
-    sample_cpus: bool = False,
-    map_bins: int = 0,
+    tables: bool = False,
     progress: Progress | None = None,
 ) -> MachineResult:
     """Run a workload on the simulated machine, each of its domains under the same design.
@@ -200,16 +200,16 @@ def simulate(
         prices: what each step of a call costs.
         seed: of every choice left to chance; None: the workload's own.
         samples: about so many rows in the time series; 0: none.
-        sample_cpus: with samples, the pages in each CPU's magazines.
-        map_bins: with samples, an occupancy map of so many bins: of the 2**20 page frames up to
-            the highest that the first flow asks for first.
+        tables: with samples, what is in each CPU's magazines, which CPU frees what which
+            allocated, and where ranges lie among the 2**20 page frames up to the highest that
+            the first flow asks for first.
         progress: told now and then.
 
     Raises:
         IovaError: the workload can not be simulated, or a policy in Python failed.
     """
     until_ns = max(1, round(workload.duration_s * 1e9))
-    window = _map_window(workload) if map_bins else (0, 0)
+    plan = TablePlan.of(samples, _map_window(workload)) if tables and samples else TablePlan()
     running = start(
         workload,
         design,
@@ -217,17 +217,14 @@ def simulate(
         seed=seed,
         sample_ns=max(1, until_ns // samples) if samples else 0,
         max_samples=2 * samples + 16,
-        sample_cpus=sample_cpus,
-        map_bins=map_bins,
-        map_first=window[0],
-        map_last=window[1],
+        **plan.core_options(),
     )
     done = False
     while not done:
         done = running.run(_CHUNK_OPERATIONS)
         if progress:
             progress(running.machine.totals()["now"] // _PS_PER_NS, until_ns)
-    return _result(running, until_ns)
+    return _result(running, until_ns, plan)
 
 
 def _map_window(workload: Workload) -> tuple[int, int]:
@@ -238,7 +235,7 @@ def _map_window(workload: Workload) -> tuple[int, int]:
     return (max(0, highest - _MAP_FRAMES + 1), highest)
 
 
-def _result(running: RunningWorkload, until_ns: int) -> MachineResult:
+def _result(running: RunningWorkload, until_ns: int, plan: TablePlan) -> MachineResult:
     machine, shape = running.machine, running.workload.machine
     series = _series(machine, running.mechanism["classes"])
     return MachineResult(
@@ -246,7 +243,7 @@ def _result(running: RunningWorkload, until_ns: int) -> MachineResult:
         seed=running.seed,
         cpus=shape.online,
         duration_ns=until_ns,
-        replay=_allocator_side(running, series),
+        replay=_allocator_side(running, series, plan),
         totals=machine.totals(),
         alloc_times=machine.alloc_times(),
         free_times=machine.free_times(),
@@ -254,7 +251,9 @@ def _result(running: RunningWorkload, until_ns: int) -> MachineResult:
     )
 
 
-def _allocator_side(running: RunningWorkload, series: pl.DataFrame | None) -> ReplayResult:
+def _allocator_side(
+    running: RunningWorkload, series: pl.DataFrame | None, plan: TablePlan
+) -> ReplayResult:
     machine, mechanism = running.machine, running.mechanism
     depot_max, classes = mechanism["depot_max"], mechanism["classes"]
     domains = len(running.designs)
@@ -265,8 +264,7 @@ def _allocator_side(running: RunningWorkload, series: pl.DataFrame | None) -> Re
         beyond=machine.counters(_core.BEYOND_CLASSES),
         fixed_depot_bytes=0 if depot_max is None else 8 * depot_max * classes * domains,
         series=series,
-        cpu_pages=machine.cpu_pages(),
-        maps=machine.maps(),
+        tables=sample_tables(machine, plan, series),
     )
 
 

@@ -14,6 +14,7 @@ from iova import _core
 from iova.designs import DesignSpec
 from iova.errors import IovaError
 from iova.events import FIRST_INSIDE_OP, NO_SLOT, DomainInfo, Op, Trace
+from iova.lab.tables import SampleTables, TablePlan, sample_tables
 from iova.policy_errors import blamed_on_policy
 
 #: Rows fed to the core at a time; between two pieces progress is told and Ctrl-C is seen.
@@ -60,8 +61,7 @@ class ReplayResult:
     beyond: dict[str, int]  #: the same for sizes beyond the caches
     fixed_depot_bytes: int  #: depot arrays, where a design's depot is fixed
     series: pl.DataFrame | None = field(default=None, repr=False)
-    cpu_pages: npt.NDArray[np.uint32] | None = field(default=None, repr=False)
-    maps: npt.NDArray[np.uint32] | None = field(default=None, repr=False)
+    tables: SampleTables | None = field(default=None, repr=False)  #: with some of the samples
 
     def count(self, name: str) -> int:
         """One counter, summed over the size classes and the sizes beyond them."""
@@ -183,8 +183,7 @@ def replay(
     samples: int = 0,
     classes: int = 6,
     recorded_reclaim: bool = False,
-    sample_cpus: bool = False,
-    map_bins: int = 0,
+    tables: bool = False,
     progress: Progress | None = None,
 ) -> ReplayResult:
     """Execute the calls of a trace under a design.
@@ -195,8 +194,7 @@ def replay(
         samples: about so many rows in the time series; 0: none.
         classes: size classes of the caches, 1..10, unless the design has a say.
         recorded_reclaim: run reclaim where the trace recorded it, not at virtual deadlines.
-        sample_cpus: with samples, the pages in each CPU's magazines.
-        map_bins: with samples, an occupancy map of the address space of so many bins.
+        tables: with samples, what is in each CPU's magazines and where ranges lie.
         progress: told after each piece.
 
     Raises:
@@ -206,7 +204,7 @@ def replay(
     made = [design.make() for _ in source.domains]
     mechanism = made[0].mechanism(source.possible, classes)
     classes = mechanism["classes"]
-    window = _map_window(source) if map_bins else (0, 0)
+    plan = TablePlan.of(samples, _map_window(source)) if tables and samples else TablePlan()
     core = _core.Replay(
         made,
         [(d.granule, d.start) for d in source.domains],
@@ -216,10 +214,7 @@ def replay(
         recorded_reclaim=recorded_reclaim,
         sample_ns=max(1, source.span_ns // samples) if samples else 0,
         max_samples=2 * samples + 16,
-        sample_cpus=sample_cpus,
-        map_bins=map_bins,
-        map_first=window[0],
-        map_last=window[1],
+        **plan.core_options(),
     )
     for first in range(0, source.rows, CHUNK_ROWS):
         piece = {
@@ -232,7 +227,7 @@ def replay(
             raise IovaError(f"call {error.row} of the trace: {error.problem}") from error
         if progress:
             progress(min(first + CHUNK_ROWS, source.rows), source.rows)
-    return _result(core, design, mechanism, len(source.domains))
+    return _result(core, design, mechanism, len(source.domains), plan)
 
 
 def _map_window(source: ReplayInput) -> tuple[int, int]:
@@ -249,17 +244,18 @@ def _result(
     design: DesignSpec,
     mechanism: _core.Mechanism,
     domains: int,
+    plan: TablePlan,
 ) -> ReplayResult:
     depot_max, classes = mechanism["depot_max"], mechanism["classes"]
+    series = _series(core, classes)
     return ReplayResult(
         design=design.label,
         totals=core.totals(),
         classes=tuple(core.counters(k) for k in range(classes)),
         beyond=core.counters(_core.BEYOND_CLASSES),
         fixed_depot_bytes=0 if depot_max is None else 8 * depot_max * classes * domains,
-        series=_series(core, classes),
-        cpu_pages=core.cpu_pages(),
-        maps=core.maps(),
+        series=series,
+        tables=sample_tables(core, plan, series),
     )
 
 
