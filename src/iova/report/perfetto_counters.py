@@ -57,8 +57,8 @@ def counter_packets(result: ReplayResult, title: str) -> Counted:
     times = series["t"].to_numpy()
     place, groups = 0, []
     for rank, counter in enumerate(counters):
-        known = ~np.isnan(counter.values)
-        group = _packets(FIRST_COUNTER + rank, place, times[known], counter.values[known])
+        told = _told(counter.values)
+        group = _packets(FIRST_COUNTER + rank, place, times[told], counter.values[told])
         groups.append(group)
         place += len(group.place)
     return Counted(b"".join([*out, in_order(groups)]), series.height)
@@ -81,6 +81,15 @@ def _counters(series: pl.DataFrame) -> list[_Counter]:
             for name in depots
         ),
     ]
+
+
+def _told(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Places of the values to write: a counter keeps its value until the next."""
+    known = np.flatnonzero(~np.isnan(values))
+    changed = np.diff(values[known], prepend=np.nan) != 0
+    changed[-1:] = True  # the track lasts as long as the trace
+    told: npt.NDArray[np.int64] = known[changed]
+    return told
 
 
 def _pages(pages: int) -> str:
