@@ -10,10 +10,11 @@ from __future__ import annotations
 import signal
 import textwrap
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from statistics import mean
 from typing import Any, Final, Protocol, TypeVar
@@ -146,7 +147,7 @@ class Results:
 class Runner:
     """Does jobs on two processes, each job once however often it is wanted.
 
-    Used as a context manager. An error or Ctrl-C ends it after the jobs that are running now.
+    Used as a context manager. An error or Ctrl-C ends the jobs that are running, too.
     """
 
     def __init__(self) -> None:
@@ -155,10 +156,13 @@ class Runner:
 
     def __enter__(self) -> Runner:
         # A fork of a process in which Polars has threads may wait for them for ever.
-        self._pool = ProcessPoolExecutor(2, get_context("spawn"), _leave_ctrl_c_to_the_parent)
+        self._pool = ProcessPoolExecutor(2, get_context("spawn"))
         return self
 
-    def __exit__(self, *of: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *of: object) -> None:
+        if kind is not None:
+            for process in active_children():
+                process.terminate()
         self._pool.shutdown(cancel_futures=True)
 
     def do(
@@ -172,7 +176,8 @@ class Runner:
         """
         wanted = list(dict.fromkeys(jobs))
         missing = [job for job in wanted if job not in self._done]
-        done = self._pool.map(_timed, missing)
+        with _ctrl_c_left_to_the_parent():
+            done = self._pool.map(_timed, missing)
         for count, (job, (value, cpu_s)) in enumerate(zip(missing, done, strict=True), 1):
             self._done[job] = value
             self.cpu_s += cpu_s
@@ -187,8 +192,14 @@ def do_all(jobs: Iterable[Job[Any]]) -> Results:
         return runner.do(jobs)
 
 
-def _leave_ctrl_c_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _ctrl_c_left_to_the_parent() -> Iterator[None]:
+    """Processes that begin meanwhile ignore it: they would each print where they were."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _timed(job: Job[T]) -> tuple[T, float]:
@@ -316,7 +327,9 @@ def shorter(quick: bool, duration_s: float) -> str:
 # -------------------------------------------------------------------------------- pictures
 
 #: Told apart by those who see no red or no green, too (Okabe and Ito).
-COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+COLOURS: Final = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999",
+)  # fmt: skip
 
 
 def svg(chart: alt.TopLevelMixin) -> str:

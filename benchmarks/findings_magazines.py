@@ -143,7 +143,8 @@ def _picture(seen: _Seen) -> alt.TopLevelMixin:
         alt.Chart(alt.Data(values=data), width=225, height=200)
         .mark_line(point=True)
         .encode(
-            x=alt.X("entries:Q", title="entries of a magazine").scale(type="log", base=2)
+            x=alt.X("entries:Q", title="entries of a magazine")
+            .scale(type="log", base=2, nice=False)
             .axis(values=list(SIZES), grid=False),
             y=alt.Y("factor:Q", title=f"x that of {LINUX} entries").scale(type="log"),
             color=alt.Color("preset:N", title=None, sort=list(seen.names)),

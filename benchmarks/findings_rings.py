@@ -164,18 +164,20 @@ def _picture(results: Results, quick: bool) -> alt.TopLevelMixin:
     length, often = "longer by, ms", "one flush in"
     data = points(length, BY_LENGTH) + points(often, {float(n): v for n, v in BY_OFTEN.items()})
 
-    def panel(what: str, titled: bool) -> alt.TopLevelMixin:
+    def panel(what: str, at: Sequence[float], titled: bool) -> alt.TopLevelMixin:
         base = alt.Chart(alt.Data(values=data), width=220, height=170)
         return (
             base.transform_filter(f"datum.what == '{what}'")
             .mark_line(point=True)
             .encode(
-                x=alt.X("x:Q", title=what).scale(type="log").axis(grid=False, format="~g"),
+                x=alt.X("x:Q", title=what)
+                .scale(type="log", nice=False)
+                .axis(values=list(at), grid=False, format="~g"),
                 y=alt.Y("share:Q", title="ranges lost, %" if titled else None),
             )
         )
 
-    return alt.hconcat(panel(length, True), panel(often, False))
+    return alt.hconcat(panel(length, STALLS_MS, True), panel(often, EVERY, False))
 
 
 # ------------------------------------------------------------------------------- the page
