@@ -21,6 +21,7 @@ from bad_inputs import FOREIGN, NAMES
 from commands import run_here
 from iova.sources import pieces, text
 from iova.sources.parquet import write_parquet
+from rights import bound_by_permissions
 from tables import filling_depot, trace_of
 
 #: A SOURCE stands where this stands; OUT is a file that exists and must be kept.
@@ -338,3 +339,29 @@ def test_a_value_that_can_not_be_is_refused(command: str, tmp_path: Path) -> Non
     assert "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1 or done.stderr.startswith("Usage: iova")
     assert contents(tmp_path) == before
+
+
+# ------------------------------------------------------------------------------ permission
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_file_that_may_not_be_read_is_refused(command: str, tmp_path: Path) -> None:
+    folder_with_kept_files(tmp_path)
+    (tmp_path / "input").write_bytes(b"secret")
+    (tmp_path / "input").chmod(0)
+    with bound_by_permissions():
+        told = "input: cannot be read: Permission denied"
+        refused([one.replace(SOURCE, "input") for one in READING[command]], tmp_path, told)
+
+
+@pytest.mark.parametrize("command", WRITING)
+def test_a_folder_that_may_not_be_written_to_is_refused(command: str, tmp_path: Path) -> None:
+    folder_with_a_trace(tmp_path)
+    tmp_path.chmod(0o555)
+    told, suffix = WRITING[command]
+    with bound_by_permissions():
+        done = run_here(*(one.replace("OUT", f"out{suffix}") for one in told), cwd=tmp_path)
+    tmp_path.chmod(0o755)
+    assert_refused(done, "out")
+    assert "Permission denied" in done.stderr
+    assert not list(tmp_path.glob("*out*"))
