@@ -48,5 +48,8 @@ POLICY_MUTANTS = (
     _mutant(
         "adaptive's magazines only grow", "adaptive", "\t\t\tentries /= 2;", "\t\t\treturn entries;"
     ),
+    _mutant(
+        "adaptive holds the tree for a magazine", "adaptive", "tree_batch = HOLD", "tree_batch = 0"
+    ),
     _mutant("adaptive's magazines have no bound", "adaptive", "2 * entries < values[MOST]", "true"),
 )

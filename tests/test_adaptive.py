@@ -107,14 +107,14 @@ def test_magazines_grow_where_a_cpu_goes_to_the_depot_often_and_shrink_again() -
     for now in range(0, 2000, 5):
         use(domain, 2000, 1, now * MS)
         domain.run_due((now + 4) * MS)
-    assert 63 in sizes_taken(domain, 0)
+    assert 127 in sizes_taken(domain, 0)
     for now in range(2000, 60_000, 50):
         use(domain, 20, 1, now * MS)
         domain.run_due((now + 49) * MS)
-    assert domain.cpu(0, 0)["loaded"] < 63
-    assert domain.cpu(1, 0)["loaded"] < 63
+    assert domain.cpu(0, 0)["loaded"] < 127
+    assert domain.cpu(1, 0)["loaded"] < 127
     use(domain, 2000, 1, 60_000 * MS)
-    assert max(sizes_taken(domain, 0)) < 63
+    assert max(sizes_taken(domain, 0)) < 127
 
 
 def test_magazines_grow_no_larger_than_the_user_allows() -> None:

@@ -26,8 +26,9 @@
  * - When to look. After LOOK_NS while anything is held, as nothing changes much sooner;
  *   never while nothing is held.
  *
- * Holds of the tree lock are short (HOLD ranges each), the tree's index is used for its
- * price in the lab, and magazines are made at first use.
+ * The tree's lock is held for one range at a time (HOLD): no hold is longer than the one that
+ * an allocation from the tree needs anyway. The tree's index is used for its price in the lab,
+ * and magazines are made at first use.
  *
  * The numbers come from the simulated machine and the real traces, docs/findings/adaptive.md.
  */
@@ -37,13 +38,13 @@
 #define LOOK_NS (20 * NS_PER_MS)
 #define SECOND_NS (1000 * NS_PER_MS)
 #define LONGEST_NS (60 * SECOND_NS)
-#define HOLD 8u
+#define HOLD 1u
 #define FIRST_ENTRIES 7u
 /* One regret in so many allocations makes it keep longer; both are counted to this number. */
 #define REGRETS 4u
 #define REMEMBERED 65536u
 /* So many busy CPUs double the cost of an exchange. */
-#define FAR_CPUS 256u
+#define FAR_CPUS 64u
 /* Exchanges are counted in fractions of this. */
 #define UNIT UINT64_C(4096)
 
@@ -53,9 +54,9 @@ static const struct iova_param params[] = {
 	[PATIENCE] = { "patience_ms", "page ms", "a page may lie unused to save a tree operation",
 		       1, 3600000, 4000, NULL },
 	[EXCHANGE] = { "exchange_ms", "page ms", "a page may be held to save a depot exchange", 1,
-		       3600000, 700, NULL },
+		       3600000, 600, NULL },
 	[MOST] = { "most", "entries", "of a magazine, rounded down to 2**n - 1", IOVA_MAGAZINE_LEAST,
-		   IOVA_MAGAZINE_MOST, 63, NULL },
+		   IOVA_MAGAZINE_MOST, 127, NULL },
 };
 
 struct seen_class {

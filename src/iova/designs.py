@@ -139,7 +139,8 @@ class Policy(Protocol):
     finds both magazines and the depot full goes to the tree, and no magazine is emptied
     (False); ``unbound``, on the simulated machine the job runs where a CPU is idle, not where it
     was armed (False); ``empties_max``, the most empty magazines a depot keeps (0);
-    ``magazines_at_first_use`` (True); and what ``OPTIONS`` names.
+    ``magazines_at_first_use`` (True); and what ``OPTIONS`` names. Of the class: ``tuned``, the
+    ranges of its parameters that ``iova tune`` tries, as ``("every_ms=50..5000,log",)``.
     """
 
     def look(self, view: View) -> Decision | None:

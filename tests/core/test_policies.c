@@ -237,9 +237,10 @@ static void release(void *context, enum iova_lock lock, uint32_t cpu, uint32_t s
 	(void)context, (void)lock, (void)cpu, (void)size_class;
 }
 
+static const struct iova_lock_hooks hooks = { acquire, release, NULL };
+
 static uint64_t holds_of_a_reclaim(const char *design)
 {
-	static const struct iova_lock_hooks hooks = { acquire, release, NULL };
 	test_memory_init(&memory);
 	struct shape shape = { .design = design, .possible = 2, .online = 2, .locks = &hooks,
 			       .params = { { "threshold", 0 } } };
@@ -283,7 +284,7 @@ static void adaptive_sizes_magazines_by_exchanges_against_pages(void)
 	}
 	use(domain, 0, 4000, 3000 * MS);
 	uint64_t busy = iova_read_cpu(domain, 0, 0).previous;
-	CHECK_EQ(busy, 63); /* 500 calls in 10 ms would pay for more */
+	CHECK_EQ(busy, 127); /* 500 calls in 10 ms would pay for more */
 	for (uint64_t now = 3000 * MS; now < 20000 * MS; now += 10 * MS) {
 		exchange(domain, 1, now);
 		iova_run_due(domain, now + 9 * MS);
@@ -291,7 +292,20 @@ static void adaptive_sizes_magazines_by_exchanges_against_pages(void)
 	use(domain, 0, 4000, 20000 * MS);
 	/* But for the few old ones that CPUs still hold, they have 31 entries at most. */
 	struct iova_totals totals = iova_read_totals(domain);
-	CHECK(totals.magazine_bytes <= totals.magazines * magazine_bytes(31) + 4 * magazine_bytes(63));
+	CHECK(totals.magazine_bytes <= totals.magazines * magazine_bytes(31) + 4 * magazine_bytes(127));
+	end_domain(&memory, domain);
+}
+
+static void adaptive_holds_the_tree_for_one_range_at_a_time(void)
+{
+	test_memory_init(&memory);
+	struct shape shape = { .design = "adaptive", .possible = 1, .online = 1, .locks = &hooks };
+	iova_domain *domain = make_domain(&memory, shape);
+	use(domain, 0, 100, 0);
+	tree_holds = 0;
+	iova_run_due(domain, 60000 * MS);
+	CHECK_EQ(tree_holds, 100);
+	CHECK_EQ(of(domain, 0).cached, 0);
 	end_domain(&memory, domain);
 }
 
@@ -387,6 +401,7 @@ int main(void)
 	TEST(batch_empties_a_magazine_in_holds_of_sixteen);
 	TEST(adaptive_empties_idle_caches_and_then_sleeps);
 	TEST(adaptive_sizes_magazines_by_exchanges_against_pages);
+	TEST(adaptive_holds_the_tree_for_one_range_at_a_time);
 	TEST(every_design_is_sound_whatever_comes);
 	TEST(every_design_bears_each_refusal_of_memory);
 	return 0;

@@ -51,6 +51,25 @@ def test_a_user_s_design_may_have_real_parameters(
         parse_space(parse_design("tuned_part:Part"), [])
 
 
+def test_a_user_s_class_says_what_is_tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tuned_whole.py").write_text(
+        "class Half:\n"
+        "    tuned = ('every_ms=50..5000,log', 'share=0.1..0.9,0.2')\n"
+        "    def __init__(self, every_ms=100, share=0.5):\n        pass\n"
+        "    def look(self, view):\n        return None\n"
+        "class Wrong(Half):\n    tuned = 'every_ms=50..5000'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert {name: str(one) for name, one in ranges("tuned_whole:Half").items()} == {
+        "every_ms": "every_ms=50..5000,log",
+        "share": "share=0.1..0.9,0.2",
+    }
+    assert list(ranges("tuned_whole:Half,every_ms=70")) == ["share"]
+    assert list(ranges("tuned_whole:Half", "share=0.1..0.5,0.1")) == ["share"]
+    with pytest.raises(IovaError, match="tuned is no sequence of ranges"):
+        ranges("tuned_whole:Wrong")
+
+
 @pytest.mark.parametrize(
     ("design", "text", "told"),
     [

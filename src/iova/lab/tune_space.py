@@ -2,7 +2,8 @@
 
 A range is ``key=low..high``, with ``,log`` (ratios matter, not differences) or ``,STEP`` after it.
 With a number that has a point its values are real, else whole. Without any range given, the
-parameters of a built-in design are tuned within the bounds it declares, switches excepted.
+parameters of a built-in design are tuned within the bounds it declares, switches excepted, and of
+a user's the ranges in its attribute ``tuned``, a sequence of texts of that form.
 """
 
 from __future__ import annotations
@@ -168,7 +169,8 @@ def parse_space(design: DesignSpec, texts: Sequence[str]) -> Space:
 
     Args:
         design: what the user named; its parameters stay fixed.
-        texts: ranges; none: all that a built-in design declares, but its switches.
+        texts: ranges; none: all that a built-in design declares, but its switches, or what a
+            user's class has in ``tuned``.
 
     Raises:
         IovaError: a range can not be read or is not the design's, or there is nothing to tune.
@@ -176,20 +178,28 @@ def parse_space(design: DesignSpec, texts: Sequence[str]) -> Space:
     fixed = {name for name, _ in design.params}
     builtin = next((one for one in builtin_designs() if one.name == design.name), None)
     declared = builtin if design.policy_class is None else None
-    ranges = [_parse_range(text) for text in texts]
+    ranges = [_parse_range(text) for text in texts or _tuned_by_class(design)]
     for one in ranges:
-        _check_range(one, ranges, fixed, declared, design)
+        _check_range(one, ranges, fixed if texts else set(), declared, design)
     if not ranges and declared:
         ranges = [_declared(p) for p in declared.parameters if not _is_switch(p)]
+    if not texts:
         ranges = [one for one in ranges if one.name not in fixed]
     if not ranges:
         raise IovaError(
             f"--design {design.text} has no parameter to tune"
-            + ("; name one with --param" if design.policy_class else "")
+            + ("; name one with --param, or in its class' tuned" if design.policy_class else "")
         )
     if len(ranges) > MOST_PARAMETERS:
         raise IovaError(f"--param: at most {MOST_PARAMETERS} parameters are tuned at a time")
     return Space(design.text, tuple(_with_unit(one, declared) for one in ranges))
+
+
+def _tuned_by_class(design: DesignSpec) -> Sequence[str]:
+    tuned = getattr(design.policy_class, "tuned", ())
+    if not isinstance(tuned, tuple | list) or not all(isinstance(one, str) for one in tuned):
+        raise IovaError(f"--design {design.text}: tuned is no sequence of ranges, {_FORM}")
+    return tuple(tuned)
 
 
 def _is_switch(parameter: Parameter) -> bool:
