@@ -395,3 +395,10 @@ def wait_until_it_reads(pid: int, write: int) -> None:
         if not int.from_bytes(waiting, sys.byteorder):
             return
     pytest.fail(f"process {pid} does not read its input")
+
+
+def test_help_says_of_every_verb_what_it_does_in_a_line() -> None:
+    lines = iova("--help").split("Commands:\n")[1].splitlines()
+    assert len(lines) >= 8
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+    assert all(len(line) <= 80 for line in lines)

@@ -108,7 +108,7 @@ def compare(
     html: cli_options.Html = None,
     allow_lost: cli_options.AllowLost = False,
 ) -> None:
-    """Compare depot designs: traces are replayed, workloads run on a simulated machine.
+    """Compare depot designs: replay traces, simulate workloads.
 
     One table a source, one row a design. Exit status 3 if lines of a trace were malformed.
     """
@@ -155,7 +155,7 @@ def verify(
     as_json: cli_options.AsJson = False,
     allow_lost: cli_options.AllowLost = False,
 ) -> None:
-    """Show that the allocator returns, call for call, what was recorded.
+    """Predict every recorded address, call for call.
 
     Exit status 0 only if everything is exact.
     """
@@ -179,9 +179,10 @@ def info(
     as_json: cli_options.AsJson = False,
     allow_lost: cli_options.AllowLost = False,
 ) -> None:
-    """Print what a trace holds, or what a workload is: its parameters and where it comes from.
+    """Print what a trace holds, or what a workload is.
 
-    Exit status 3 if lines of a trace were malformed.
+    A workload: its parameters, and where its shape comes from. Exit status 3 if lines of a
+    trace were malformed.
     """
     if is_workload(source):
         workload = load_workload(source, settings or ())
@@ -209,7 +210,7 @@ def info(
 
 @app.command(name="list")
 def list_(what: cli_options.ListName = None, as_json: cli_options.AsJson = False) -> None:
-    """List depot designs and their parameters, workloads, bundled traces; schemas of --json."""
+    """List designs, workloads, bundled traces, schemas of --json."""
     lists: dict[str, tuple[Any, str]] = {
         "designs": ([asdict(design) for design in builtin_designs()], text.design_list()),
         "presets": ([asdict(preset) for preset in presets()], preset_list()),

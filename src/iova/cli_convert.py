@@ -55,11 +55,11 @@ def convert(
     as_json: cli_options.AsJson = False,
     allow_lost: cli_options.AllowLost = False,
 ) -> None:
-    """Turn a kernel trace, or what a workload calls, into a Parquet file of events.
+    """Turn a trace or a workload into Parquet, or a trace for Perfetto.
 
-    OUT.pftrace is for Perfetto instead: calls as slices of their CPUs, and as counters what a
-    design does with them. Exit status 3 if some lines were malformed; the good rest is written
-    all the same.
+    Parquet: the events, as every other verb reads them. OUT.pftrace: calls as slices of their
+    CPUs, and as counters what a design does with them. Exit status 3 if some lines were
+    malformed; the good rest is written all the same.
     """
     inputs = [samples.resolve(source), *([str(prices)] if prices else [])]
     refuse_unusable_output(out, inputs)

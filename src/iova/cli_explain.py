@@ -76,10 +76,10 @@ def explain_(
     as_json: cli_options.AsJson = False,
     allow_lost: cli_options.AllowLost = False,
 ) -> None:
-    """Say what is wrong with a source and what to do, with the evidence; or that nothing is.
+    """Say what is wrong with a source and what to do.
 
-    A workload is run on the simulated machine first. Exit status 3 if lines of a trace were
-    malformed.
+    With the evidence; or that nothing is wrong. A workload is run on the simulated machine
+    first. Exit status 3 if lines of a trace were malformed.
     """
     with user_code_prints_to_stderr(), progress_bars() as bars:
         if is_workload(source):

@@ -59,10 +59,11 @@ def sweep_(
     scheduler: Scheduler = None,
     as_json: cli_options.AsJson = False,
 ) -> None:
-    """Run sources x designs x parameters x CPUs x seeds; the results are one Parquet file.
+    """Run sources x designs x parameters x CPUs x seeds.
 
-    What was done is kept beside it: after Ctrl-C the same command goes on, and a changed SPEC
-    runs only what is new. Exit status 3 if some cells failed.
+    The results are one Parquet file. What was done is kept beside it: after Ctrl-C the same
+    command goes on, and a changed SPEC runs only what is new. Exit status 3 if some cells
+    failed.
     """
     runner = _runner(jobs, scheduler)
     with user_code_prints_to_stderr():

@@ -112,9 +112,10 @@ def tune(
     as_json: cli_options.AsJson = False,
     allow_lost: cli_options.AllowLost = False,
 ) -> None:
-    """Find the parameters of a design: the cheapest setting that meets a target, and what it costs.
+    """Find the cheapest setting of a design that meets a target.
 
-    Exit status 1 if no setting met the targets; Ctrl-C ends with what was found until then.
+    And what it costs, and how sure that is. Exit status 1 if no setting met the targets; Ctrl-C
+    ends with what was found until then.
     """
     _refuse_without_optuna()
     from iova.lab.tune import tune as search
