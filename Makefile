@@ -14,12 +14,13 @@ SOURCES := $(shell find core src packaging -name '*.[ch]' -o -name '*.py' -o -na
 
 .PHONY: help build demo test lint test-c test-python check check-sanitizers check-python-sanitized \
 	check-without-rseq check-explorer check-stress check-fuzz check-wheel check-notebook stress bench gate calibrate findings \
-	lock clean
+	e2e lock clean
 
 help:
 	@echo 'make demo    compare depot designs on a bundled trace; writes report.html'
 	@echo 'make test    all tests (10 minutes at most on 2 cores)'
 	@echo 'make check   sanitizers, fuzzers, wheel test (25 minutes at most)'
+	@echo 'make e2e     Debian kernels in an emulator (root; 30 minutes at most)'
 	@echo 'make bench   measure; benchmarks/README.md says what'
 	@echo 'make calibrate  measure the prices of the simulated machine on this host: build/prices.toml'
 	@echo 'make findings   regenerate the evidence in docs/findings/'
@@ -94,6 +95,10 @@ check-wheel: $(VENV)/.installed
 
 check-notebook: build
 	tests/check/notebook
+
+# Kernels, the emulator and fio come from Debian: root installs what is missing.
+e2e: build
+	tests/check/e2e
 
 stress: $(VENV)/.installed
 	STRESS_SECONDS=240 tests/check/stress

@@ -9,12 +9,12 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from tests.e2e.kernels import BUILD, Kernel
+from tests.e2e.kernels import BUILD, Kernel, busybox
 
 #: Inserted before the script runs: enough to reach the host's files.
 _EARLY: Final = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 #: Left to the script, by `load NAME...`: drivers whose domains are to be born while it watches.
-LATE: Final = ("nvme", "ahci", "sd_mod", "e1000e", "vfio_pci", "null_blk")
+LATE: Final = ("nvme", "ahci", "sd_mod", "virtio_blk", "e1000e", "vfio_pci", "null_blk")
 
 _INIT: Final = r"""#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /tmp /root
@@ -52,13 +52,11 @@ def initramfs(kernel: Kernel) -> Path:
     stamp = Path(__file__).stat().st_mtime
     if path.exists() and path.stat().st_mtime >= stamp:
         return path
-    busybox = shutil.which("busybox")
-    assert busybox, "busybox is not installed: apt-get install busybox-static"
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "bin").mkdir()
         (root / "modules").mkdir()
-        shutil.copy(busybox, root / "bin" / "busybox")
+        shutil.copy(busybox(), root / "bin" / "busybox")
         (root / "init").write_text(_INIT)
         (root / "init").chmod(0o755)
         early = kernel.module_files(_EARLY)
