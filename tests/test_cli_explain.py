@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,16 @@ def test_the_seed_changes_a_workload_and_the_design_what_is_found() -> None:
     assert plain == again != other
     depot = ("explain", "small-depot", "--set", "duration_s=0.3", "--json", "--design", "linux-6.1")
     assert [one["cause"] for one in json.loads(iova(*depot))["findings"]] == ["fixed-depot"]
+
+
+def test_a_workload_is_explained_as_a_user_s_design_runs_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "class Fixed:\n    depot_max = 32\n    def look(self, view):\n        return None\n"
+    )
+    short = ("explain", "small-depot", "--set", "duration_s=0.3", "--json")
+    found = json.loads(iova(*short, "--design", "mine:Fixed", cwd=tmp_path))
+    assert found["design"] == "Fixed"
+    assert [one["cause"] for one in found["findings"]] == ["fixed-depot"]
 
 
 def test_an_address_tells_its_story() -> None:
