@@ -94,8 +94,8 @@ def _dangling(path: Path) -> None:
     path.symlink_to(path.with_name("nothing-is-here"))
 
 
-def _text(content: bytes) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(content) and None
+def _text(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
 
 
 def _zst(content: bytes) -> bytes:
@@ -107,13 +107,13 @@ def _bomb(path: Path) -> None:
 
 
 #: Made at a path, by what it is. None of them holds an event.
-FOREIGN: Final[dict[str, Callable[[Path], None]]] = {
+FOREIGN: Final[dict[str, Callable[[Path], object]]] = {
     "empty file": _text(b""),
     "one byte": _text(b"\0"),
     "blank lines": _text(b"\n" * 1000),
     "PNG image": _png,
     "ELF program": _elf,
-    "gzip": lambda path: path.write_bytes(gzip.compress(b"# tracer: nop\n" * 100)) and None,
+    "gzip": lambda path: path.write_bytes(gzip.compress(b"# tracer: nop\n" * 100)),
     "zip": _text(b"PK\x03\x04" + bytes(200)),
     "CSV": _text(b"time,cpu,event\n1.0,0,alloc\n2.0,1,free\n"),
     "JSON": _text(b'{"traceEvents": [{"ph": "X", "ts": 1}]}\n'),
@@ -128,17 +128,15 @@ FOREIGN: Final[dict[str, Callable[[Path], None]]] = {
     ),
     "other Parquet": _other_parquet,
     "Parquet with columns of our names": _named_columns_parquet,
-    "Parquet, its first half": lambda path: (
-        path.write_bytes(_sample()[: len(_sample()) // 2]) and None
-    ),
-    "Parquet, its last byte missing": lambda path: path.write_bytes(_sample()[:-1]) and None,
+    "Parquet, its first half": lambda path: path.write_bytes(_sample()[: len(_sample()) // 2]),
+    "Parquet, its last byte missing": lambda path: path.write_bytes(_sample()[:-1]),
     "Parquet, first four bytes": _text(b"PAR1"),
     "Parquet, empty between its marks": _text(b"PAR1\0\0\0\0PAR1"),
     "Parquet, metadata longer than the file": _text(b"PAR1\xff\xff\xff\x7fPAR1"),
-    "zst, first bytes": lambda path: path.write_bytes(TRACE.read_bytes()[:40]) and None,
-    "zst, damaged": lambda path: path.write_bytes(TRACE.read_bytes()[:9] + b"\xff" * 99) and None,
-    "zst of something else": lambda path: path.write_bytes(_zst(b"hello\n" * 50)) and None,
-    "zst within zst": lambda path: path.write_bytes(_zst(TRACE.read_bytes())) and None,
+    "zst, first bytes": lambda path: path.write_bytes(TRACE.read_bytes()[:40]),
+    "zst, damaged": lambda path: path.write_bytes(TRACE.read_bytes()[:9] + b"\xff" * 99),
+    "zst of something else": lambda path: path.write_bytes(_zst(b"hello\n" * 50)),
+    "zst within zst": lambda path: path.write_bytes(_zst(TRACE.read_bytes())),
     "zst of 64 MiB of zeros": _bomb,
     "folder": _same_name_as_a_folder,
     "link to itself": _loop,

@@ -7,6 +7,7 @@ standard error that names what is wrong; nothing is printed, no file appears, no
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -59,9 +60,6 @@ READING_OTHERS: Final[dict[str, Sequence[str]]] = {
     "compare --against": ("compare", "burst8-6.12", "--against", "FILE", "--html", KEPT_PAGE),
     "sweep": ("sweep", "FILE.toml", "--out", KEPT),
 }
-
-#: A workload, a price table and a sweep are text: these are no such file either.
-MORE_TEXT: Final = ("random bytes", "CSV", "JSON", "one endless line", "UTF-16 text")
 
 
 def folder_with_kept_files(path: Path) -> dict[str, bytes]:
@@ -365,3 +363,23 @@ def test_a_folder_that_may_not_be_written_to_is_refused(command: str, tmp_path: 
     assert_refused(done, "out")
     assert "Permission denied" in done.stderr
     assert not list(tmp_path.glob("*out*"))
+
+
+def test_a_sweep_names_every_source_that_is_no_trace(tmp_path: Path) -> None:
+    kinds = [kind for kind in FOREIGN if "1 TiB" not in kind]  # a sweep hashes its sources
+    spec = '[[design]]\ndesign = "linux-6.12"\n'
+    for number, kind in enumerate(kinds):
+        FOREIGN[kind](tmp_path / f"input{number}")
+        spec += f'[[source]]\nsource = "input{number}"\n'
+    spec += '[[source]]\nsource = "/dev/zero"\n'
+    (tmp_path / "fleet.toml").write_text(spec)
+    done = run_here("sweep", "fleet.toml", "--jobs", "1", "--json", cwd=tmp_path)
+    assert done.returncode == 3, done
+    failed = {one["source"]: one["error"] for one in json.loads(done.stdout)["failed"]}
+    assert list(failed) == [*(f"input{number}" for number in range(len(kinds))), "/dev/zero"]
+    for name, error in failed.items():
+        assert error.startswith((f"{name}:", f"{tmp_path / name}:"))
+        assert "Traceback" not in error
+    assert "is no file" in failed["/dev/zero"]
+    assert "is no file" in failed[f"input{kinds.index('FIFO with no trace in it')}"]
+    assert "Traceback" not in done.stderr

@@ -172,7 +172,11 @@ def _unreadable(
     traces = {source.path: source.name for source in spec.sources if source.path}
     for i, (path, name) in enumerate(traces.items()):
         try:
-            journal.hash_of(path)
+            if Path(path).is_fifo() or Path(path).is_char_device():
+                refused = InputError(name, "is no file: a sweep reads its sources more than once.")
+                problems[path] = str(refused)
+            else:
+                journal.hash_of(path)
         except (OSError, ValueError) as error:
             told = error.strerror if isinstance(error, OSError) else None
             problems[path] = str(InputError(name, f"cannot be read: {told or error}."))
