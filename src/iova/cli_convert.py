@@ -25,8 +25,9 @@ from iova.lab.explain import recorded_design
 from iova.lab.prices import load_prices
 from iova.report import text
 from iova.report.perfetto import PerfettoReport, is_perfetto, write_perfetto
-from iova.sources import ImportReport, load
+from iova.sources import Format, ImportReport, load
 from iova.sources.convert import convert as convert_source
+from iova.sources.formats import parse_format
 from iova.sources.parquet import write_parquet
 from iova.workloads import is_workload, load_workload
 from iova.workloads.events import DEFAULT_DESIGN, generate
@@ -54,6 +55,7 @@ def convert(
     prices: cli_options.PriceFile = None,
     as_json: cli_options.AsJson = False,
     allow_lost: cli_options.AllowLost = False,
+    kind: cli_options.InputFormat = None,
 ) -> None:
     """Turn a trace or a workload into Parquet, or a trace for Perfetto.
 
@@ -61,15 +63,17 @@ def convert(
     CPUs, and as counters what a design does with them. Exit status 3 if some lines were
     malformed; the good rest is written all the same.
     """
+    forced = parse_format(kind) if kind is not None else None
     inputs = [samples.resolve(source), *([str(prices)] if prices else [])]
     refuse_unusable_output(out, inputs)
     with user_code_prints_to_stderr(), progress_bars() as bars:
         if is_workload(source):
+            _refuse_format_of_workload(source, forced)
             done = _workload(source, out, settings or (), seed, design, prices, bars)
         else:
             refuse_settings_of_traces([source], settings or ())
             refuse_seeds_of_traces([source], seed, None, prices)
-            done = _trace(source, out, design, allow_lost, bars)
+            done = _trace(source, out, design, allow_lost, forced, bars)
     if as_json:
         told = {"perfetto": done.perfetto and asdict(done.perfetto)}
         print_result("convert", asdict(done.report) | told)
@@ -101,10 +105,17 @@ def _workload(
     return _Done(report)
 
 
-def _trace(source: str, out: Path, design: str | None, allow_lost: bool, bars: Bars) -> _Done:
+def _refuse_format_of_workload(source: str, forced: Format | None) -> None:
+    if forced is not None:
+        raise IovaError(f"--format: {source} is a workload: a format is for a trace")
+
+
+def _trace(
+    source: str, out: Path, design: str | None, allow_lost: bool, forced: Format | None, bars: Bars
+) -> _Done:
     resolved = samples.resolve(source)
     if is_perfetto(out):
-        loaded = load(resolved, allow_lost=allow_lost, progress=bars("reading"))
+        loaded = load(resolved, kind=forced, allow_lost=allow_lost, progress=bars("reading"))
         (spec,) = designs_named([design]) if design else (recorded_design(source, loaded.trace),)
         return _Done(loaded.report, _perfetto(source, loaded.trace, out, spec, 6, bars))
     if design is not None:
@@ -112,7 +123,11 @@ def _trace(source: str, out: Path, design: str | None, allow_lost: bool, bars: B
             f"--design: {source} is a recorded trace: its calls are those of its kernel; a design"
             " is for OUT.pftrace, whose counters it gives"
         )
-    return _Done(convert_source(resolved, out, allow_lost=allow_lost, progress=bars("converting")))
+    return _Done(
+        convert_source(
+            resolved, out, kind=forced, allow_lost=allow_lost, progress=bars("converting")
+        )
+    )
 
 
 def _perfetto(

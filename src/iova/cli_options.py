@@ -9,6 +9,7 @@ import typer
 
 from iova.designs import LINUX_DESIGNS
 from iova.lab.result_file import MOST_RUNS
+from iova.sources.formats import Format
 from iova.workloads.events import DEFAULT_DESIGN
 
 #: The runs of --seeds have room above it.
@@ -35,6 +36,14 @@ AllowLost = Annotated[
 ]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON for machines; `iova list schemas`.")
+]
+InputFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="F",
+        help=f"Traces: read SOURCE as {', '.join(Format)}; by default what its first lines show.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,

@@ -1,6 +1,6 @@
 /* Fuzz target of the importer's C scanner, for libFuzzer.
  *
- * The first byte of the input chooses where the rest is cut into pieces. Checked besides what the sanitizers see:
+ * The first byte of the input chooses where the rest is cut into pieces, its top bit whose layout it has. Checked besides what the sanitizers see:
  * every line is counted once, the rows are in order of time, and the pieces make no difference.
  */
 #include <stdint.h>
@@ -28,9 +28,9 @@ static void feed_copy(struct scanner *scanner, const uint8_t *text, size_t len)
     free(copy);
 }
 
-static struct scanner *scan_in_pieces(const uint8_t *text, size_t len, size_t piece)
+static struct scanner *scan_in_pieces(const uint8_t *text, size_t len, size_t piece, enum line_layout layout)
 {
-    struct scanner *scanner = scan_new(piece);
+    struct scanner *scanner = scan_new(piece, layout);
 
     require(scanner != NULL);
     for (size_t at = 0; at < len; at += piece)
@@ -95,8 +95,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
-    struct scanner *whole = scan_in_pieces(data + 1, size - 1, size);
-    struct scanner *pieces = scan_in_pieces(data + 1, size - 1, (size_t)data[0] + 1);
+    const enum line_layout layout = data[0] & 0x80 ? LAYOUT_PERF : LAYOUT_FTRACE;
+    struct scanner *whole = scan_in_pieces(data + 1, size - 1, size, layout);
+    struct scanner *pieces = scan_in_pieces(data + 1, size - 1, (size_t)(data[0] & 0x7f) + 1, layout);
     check_counts(&whole->counts);
     check_rows(&whole->calls.rows);
     check_same(whole, pieces);

@@ -317,7 +317,7 @@ def test_what_holds_no_line_of_a_trace_for_long_is_not_read_to_its_end(
 
 
 def test_the_error_names_file_line_and_column(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"trace\.txt:3:1: .*Expected the text of"):
+    with pytest.raises(InputError, match=r"trace\.txt:3:1: .*Expected tracefs text"):
         load_text(tmp_path, b"# comment\n\nhello\n")
 
 

@@ -1,4 +1,4 @@
-"""The importer's scanner: ftrace text in, in pieces of any size, rows of events out.
+"""The importer's scanner: text of ftrace or perf in, in pieces of any size, rows of events out.
 
 Addresses of kernel objects appear in :meth:`Scanner.domains` and in excerpts alone, never in rows.
 """
@@ -12,10 +12,11 @@ from typing_extensions import disjoint_base
 class Scanner:
     """Scans one trace. Feed it the text, finish it, ask; take the rows last.
 
-    ``seed`` guards the hash tables against made-up collisions; nothing depends on it.
+    ``seed`` guards the hash tables against made-up collisions; nothing depends on it. ``perf``:
+    the text is of ``perf script``, not of tracefs or ``trace-cmd report``.
     """
 
-    def __new__(cls, seed: int) -> Scanner: ...
+    def __new__(cls, seed: int, perf: bool = False) -> Scanner: ...
     def feed(self, text: bytes | bytearray | memoryview) -> None:
         """Take the next piece of the text; releases the GIL. Raises MemoryError."""
     def finish(self) -> None:

@@ -71,6 +71,12 @@ cdef extern from "record.h":
         KIND_IGNORED
 
 
+cdef extern from "line.h":
+    enum line_layout:
+        LAYOUT_FTRACE
+        LAYOUT_PERF
+
+
 cdef extern from "scan.h":
     struct scan_problem:
         uint64_t line
@@ -100,7 +106,7 @@ cdef extern from "scan.h":
         size_t problem_count
         scan_unknown *unknown
         size_t unknown_count
-    scanner *scan_new(uint64_t) nogil
+    scanner *scan_new(uint64_t, line_layout) nogil
     void scan_free(scanner *) nogil
     bool_t scan_feed(scanner *, const char *, size_t) nogil
     bool_t scan_finish(scanner *) nogil
@@ -122,8 +128,8 @@ cdef void release_capsule(object capsule) noexcept:
 cdef class Scanner:
     cdef scanner *_scanner
 
-    def __cinit__(self, seed):
-        self._scanner = scan_new(<uint64_t>seed)
+    def __cinit__(self, seed, perf=False):
+        self._scanner = scan_new(<uint64_t>seed, LAYOUT_PERF if perf else LAYOUT_FTRACE)
         if self._scanner == NULL:
             raise MemoryError("no memory for a scanner")
 

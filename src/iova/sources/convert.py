@@ -6,7 +6,7 @@ from pathlib import Path
 
 from iova.errors import InputError
 from iova.files import is_same_file
-from iova.sources import load
+from iova.sources import Format, load
 from iova.sources.parquet import write_parquet
 from iova.sources.pieces import STANDARD_INPUT
 from iova.sources.report import ImportReport, Progress
@@ -16,6 +16,7 @@ def convert(
     source: str | Path,
     out: str | Path,
     *,
+    kind: Format | None = None,
     allow_lost: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
@@ -24,6 +25,7 @@ def convert(
     Args:
         source: as for :func:`iova.sources.load`.
         out: the file to write; it appears when it is complete.
+        kind: as for :func:`iova.sources.load`.
         allow_lost: accept a trace that says it lost events.
         progress: told ``(done, total)`` in bytes of the input.
 
@@ -36,6 +38,6 @@ def convert(
     """
     if str(source) != STANDARD_INPUT and is_same_file(out, source):
         raise InputError(str(out), "is the input as well.", hint="Name another file to write.")
-    loaded = load(source, allow_lost=allow_lost, progress=progress)
+    loaded = load(source, kind=kind, allow_lost=allow_lost, progress=progress)
     write_parquet(loaded.trace, out)
     return loaded.report

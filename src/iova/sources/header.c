@@ -26,6 +26,31 @@ static const char *task_end(const char *text, const char *bracket)
     return p;
 }
 
+/* Whether a task as perf prints it, `name tid` or `name pid/tid`, ends before the spaces before the bracket. */
+static bool perf_task_before(const char *text, const char *bracket, uint32_t *tid)
+{
+    const char *p = bracket;
+
+    while (p > text && p[-1] == ' ')
+        p--;
+    const char *end = p;
+    while (p > text && is_digit(p[-1]))
+        p--;
+    if (p == bracket || p == end || end - p > 8 || p == text)
+        return false;
+    decimal8(peek8(p), tid);
+    if (p[-1] == '/') {
+        end = --p;
+        while (p > text && is_digit(p[-1]))
+            p--;
+        if (p == end)
+            return false;
+    }
+    if (p > text && p[-1] == '-') /* a task that was gone: -1 */
+        p--;
+    return p > text + 1 && p[-1] == ' ';
+}
+
 /* Whether the task, with its `-pid`, ends before the spaces before the bracket. */
 static bool task_before(const char *text, const char *bracket, uint32_t *pid)
 {
@@ -159,14 +184,55 @@ static const char *end_of_other_name(const char *p, const struct cursor *c)
 {
     const char *name = p;
 
-    while (p < c->end && is_identifier(*p))
+    while (p < c->end && (is_identifier(*p) || (*p == '-' && c->memory->layout == LAYOUT_PERF)))
         p++;
     return p > name && p < c->end && *p == ':' ? p : NULL;
+}
+
+/* What perf prints before an event's name: a count of what was sampled, and the name's group. */
+static const char *skip_group(const char *p, const struct cursor *c)
+{
+    const char *word = p;
+
+    while (p < c->end && is_digit(*p))
+        p++;
+    if (p > word && p < c->end && *p == ' ')
+        word = p = skip_spaces(p);
+    while (p < c->end && (is_identifier(*p) || *p == '-'))
+        p++;
+    return p + 1 < c->end && *p == ':' && p[1] != ' ' ? p + 1 : word;
+}
+
+/* `PERF_RECORD_LOST lost 12` and other lines of perf that are no event of the kernel's. */
+static bool read_perf_record(const char *p, const struct cursor *c)
+{
+    static const char lead[] = "PERF_RECORD_", lost[] = "LOST";
+    const char *end = p + sizeof(lead) - 1;
+
+    if ((size_t)(c->end - p) < sizeof(lead) || memcmp(p, lead, sizeof(lead) - 1) != 0)
+        return false;
+    c->result->outcome = LINE_ABOUT;
+    if ((size_t)(c->end - end) < sizeof(lost) - 1 || memcmp(end, lost, sizeof(lost) - 1) != 0)
+        return true;
+    c->result->outcome = LINE_LOSS;
+    c->result->lost = 1; /* where no number can be read */
+    p = memchr(end, ' ', (size_t)(c->end - end));
+    while (p && !is_digit(*(p = skip_spaces(p))))
+        p = memchr(p, ' ', (size_t)(c->end - p));
+    if (p)
+        read_decimal(&p, &c->result->lost);
+    return true;
 }
 
 /* A name and its colon, then a space or the end. */
 static bool read_name(const char *p, const struct cursor *c, struct header *h)
 {
+    if (c->memory->layout == LAYOUT_PERF) {
+        h->name = h->name_end = p;
+        if (read_perf_record(p, c))
+            return true;
+        p = skip_group(p, c);
+    }
     const int event = vocabulary_find(&c->memory->keys, p, c->end);
 
     c->result->event = event;
@@ -217,18 +283,21 @@ static void remember_task(const struct cursor *c, const struct header *h)
 
 static bool find_header(const struct cursor *c, struct header *h)
 {
+    const bool is_perf = c->memory->layout == LAYOUT_PERF;
     const char *p = c->text;
 
     if (header_of_same_task(c, h))
         return true;
     while ((p = memchr(p, '[', (size_t)(c->end - p))) != NULL) {
-        if (task_before(c->text, p, &c->record->pid) && header_at(p, c, h)) {
+        if ((is_perf ? perf_task_before : task_before)(c->text, p, &c->record->pid) && header_at(p, c, h)) {
             remember_task(c, h);
             return true;
         }
         p++;
     }
-    return malformed(c, c->text, "this is no `task-pid [cpu] seconds: event:` line");
+    return malformed(c, c->text,
+                     is_perf ? "this is no `task tid [cpu] seconds: group:event:` line of perf script"
+                             : "this is no `task-pid [cpu] seconds: event:` line");
 }
 
 static bool check_header(const struct cursor *c, const struct header *h)

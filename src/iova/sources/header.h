@@ -1,4 +1,4 @@
-/* The head of a trace line: `task-pid [cpu] flags seconds: event:`. Its grammar is in line.h. */
+/* The head of a trace line: `task-pid [cpu] flags seconds: event:`, or perf's. Its grammar is in line.h. */
 #ifndef IOVA_SOURCES_HEADER_H
 #define IOVA_SOURCES_HEADER_H
 
@@ -21,7 +21,7 @@ struct header {
 };
 
 /* Finds the header, and fills the record's time, CPU and pid and the result's event (-1: of another name). False: the
- * line is malformed. */
+ * line is malformed. The result's outcome may be LINE_ABOUT or LINE_LOSS then: such a line has no name. */
 bool header_read(const struct cursor *c, struct header *h);
 
 #endif

@@ -267,9 +267,10 @@ static bool read_payload(const struct cursor *c, const struct event *event, cons
     return true;
 }
 
-void line_prepare(struct line_memory *memory)
+void line_prepare(struct line_memory *memory, enum line_layout layout)
 {
     memset(memory, 0, sizeof(*memory));
+    memory->layout = layout;
     vocabulary_prepare(&memory->keys);
 }
 
@@ -280,7 +281,8 @@ void line_parse(struct line_memory *memory, const char *text, const char *end, s
     struct header h;
 
     record->has = 0;
-    if (!header_read(&c, &h))
+    result->outcome = LINE_RECORD;
+    if (!header_read(&c, &h) || result->outcome != LINE_RECORD)
         return;
     if (result->event < 0) {
         result->outcome = LINE_UNKNOWN;

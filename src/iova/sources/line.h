@@ -13,6 +13,11 @@
  * `-pid`, for `-` is in no word of the grammar after the pid. Should a line with a longer name ever pass, its
  * payload holds the true header, which is no list of `name=value`: the line is then malformed, which is reported.
  *
+ * The layout of perf is another one, and the same holds for it:
+ *
+ *   a space, TID or PID/TID, spaces, `[` digits `]`, spaces, digits `.` exactly 6 or 9 digits `: `, spaces, perhaps
+ *   digits and spaces, perhaps a group and `:`, an identifier, `:`, then a space or the end.
+ *
  * A header that is complete but for its time (a counter, or cycles) makes the line malformed at once;
  * the search does not go on into the payload.
  */
@@ -34,6 +39,14 @@ enum line_outcome {
     LINE_IGNORED,   /* an event we know and do not use */
     LINE_UNKNOWN,   /* an event of another name: `name`, `name_len` */
     LINE_MALFORMED, /* `problem`, `column` */
+    LINE_ABOUT,     /* no event: something the recorder says */
+    LINE_LOSS,      /* the same, of events that are missing: `lost` */
+};
+
+/* Who printed the text. */
+enum line_layout {
+    LAYOUT_FTRACE, /* tracefs, trace-cmd report */
+    LAYOUT_PERF,   /* perf script */
 };
 
 /* What came of a line. `event` indexes `vocabulary` for LINE_RECORD and LINE_IGNORED. */
@@ -44,6 +57,7 @@ struct line_result {
     size_t name_len;
     const char *problem; /* a string constant */
     size_t column;       /* 1-based byte */
+    uint64_t lost;
 };
 
 /* What lines repeat: remembered as text, so that the next line with the very same text needs no parsing there. It
@@ -54,6 +68,7 @@ struct line_result {
  * The second: the digits of the time up to the point.
  * The probe: `(address)`, and the first field if that is the domain. */
 struct line_memory {
+    enum line_layout layout;
     struct vocabulary_keys keys;
     struct {
         uint32_t pid;
@@ -76,7 +91,7 @@ struct line_memory {
 };
 
 /* An empty memory. */
-void line_prepare(struct line_memory *memory);
+void line_prepare(struct line_memory *memory, enum line_layout layout);
 
 /* Parses text..end, without its line end. TEXT_SLACK bytes from `end` on must be readable, the first of them a line
  * end (digits.h). `record->line` is left to the caller. */

@@ -29,7 +29,9 @@ TEXT_PIECE: Final = 1 << 18
 TOLD_EVERY: Final = 1 << 20
 #: Bytes of compressed input at once: 4 bytes can stand for 128 KiB, so this for 32 MiB at most.
 ZSTD_PIECE: Final = 1 << 10
-#: Bytes of a stream that is no text: all of it is kept in memory.
+#: Bytes of text in which its format shows, and the head that perf may write.
+HEAD: Final = 1 << 16
+#: Bytes of a stream that is no text: all of it is kept in memory, or in a temporary file.
 MAX_STREAMED: Final = 1 << 32
 #: The largest window a compressor may have used.
 MAX_WINDOW: Final = 1 << 27
@@ -103,19 +105,66 @@ class Input:
         return self._raw(TEXT_PIECE, progress)
 
     def _raw(self, length: int, progress: Progress | None) -> Iterator[memoryview]:
-        buffer = memoryview(bytearray(length))
-        buffer[: len(self.start)] = self.start
-        filled = len(self.start)
-        done = told = 0
-        while filled := filled + _fill(self._file, buffer[filled:]):
-            yield buffer[:filled]
-            done += filled
-            filled = 0
-            if progress and done - told >= TOLD_EVERY:
-                progress(done, self._size)
-                told = done
-        if progress:
-            progress(done, self._size)
+        return pieces_of(self._file, self.start, length, self._size, progress)
+
+    @property
+    def path(self) -> Path | None:
+        """Where another program can read these very bytes; None of what is no file, or packed."""
+        if self._size is None or self.name == STANDARD_INPUT or self.start == ZSTD_MAGIC:
+            return None
+        return Path(self.name)
+
+
+def pieces_of(
+    file: ByteSource,
+    start: bytes,
+    length: int,
+    size: int | None,
+    progress: Progress | None,
+) -> Iterator[memoryview]:
+    """Yield what a file holds. Each piece is good until the next.
+
+    Args:
+        file: to read to its end.
+        start: what was read of it already.
+        length: of a piece, in bytes.
+        size: of it all, for the progress; None: not known.
+        progress: told ``(done, size)`` now and then.
+    """
+    buffer = memoryview(bytearray(length))
+    buffer[: len(start)] = start
+    filled = len(start)
+    done = told = 0
+    while filled := filled + _fill(file, buffer[filled:]):
+        yield buffer[:filled]
+        done += filled
+        filled = 0
+        if progress and done - told >= TOLD_EVERY:
+            progress(done, size)
+            told = done
+    if progress:
+        progress(done, size)
+
+
+def with_head(pieces: Iterator[memoryview]) -> tuple[bytes, Iterator[memoryview]]:
+    """The first bytes of a text, :data:`HEAD` of them where there are as many, and all of it."""
+    head = bytearray()
+    damage: list[DamagedError] = []
+    try:
+        for piece in pieces:
+            head += piece
+            if len(head) >= HEAD:
+                break
+    except DamagedError as error:
+        damage.append(error)
+
+    def everything() -> Iterator[memoryview]:
+        yield memoryview(head)
+        if damage:
+            raise damage[0]
+        yield from pieces
+
+    return bytes(head[:HEAD]), everything()
 
 
 @contextmanager

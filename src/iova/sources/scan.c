@@ -151,6 +151,57 @@ static bool read_other_header(struct scanner *s, const char *p, const char *end)
     return p == end || starts_with(&p, end, "=> ");
 }
 
+/* `Processed 7373 samples and lost 46.67%!`: how many is 46.67 % of 7373. */
+static bool read_lost_share(const char *p, const char *end, uint64_t *lost)
+{
+    uint64_t processed, whole, hundredths;
+
+    if (!starts_with(&p, end, "Processed ") || !read_decimal(&p, &processed))
+        return false;
+    if (!starts_with(&p, end, " samples and lost ") || !read_decimal(&p, &whole) || !starts_with(&p, end, ".") ||
+        !read_decimal(&p, &hundredths) || !starts_with(&p, end, "%!") || p != end)
+        return false;
+    const double share = ((double)whole + (double)hundredths / 100) / 100;
+    *lost = share <= 1 && processed < UINT32_MAX ? (uint64_t)((double)processed * share + 0.5) : 1;
+    *lost += *lost == 0;
+    return true;
+}
+
+/* What perf writes on standard error, where that was put into the text as well; `Processed 12 events and lost 3
+ * chunks!` does not say how many events a chunk had. */
+static bool read_perf_loss(struct scanner *s, const char *p, const char *end)
+{
+    uint64_t lost = 1, events;
+
+    if (s->memory.layout != LAYOUT_PERF)
+        return false;
+    if (!read_lost_share(p, end, &lost)) {
+        if (!starts_with(&p, end, "Processed ") || !read_decimal(&p, &events) ||
+            !starts_with(&p, end, " events and lost ") || !read_decimal(&p, &lost) ||
+            !starts_with(&p, end, " chunks!") || p != end)
+            return false;
+    }
+    s->counts.loss_lines++;
+    if (lost > s->lost_in_all)
+        s->lost_in_all = lost;
+    return true;
+}
+
+/* A line of a call chain in perf's text (a tab, and the address of a function), or what it says around a loss. */
+static bool is_perf_header(const struct scanner *s, const char *p, const char *end)
+{
+    uint64_t address;
+
+    if (s->memory.layout != LAYOUT_PERF)
+        return false;
+    if (starts_with(&p, end, "Warning:") || starts_with(&p, end, "Check IO/CPU overload!"))
+        return p == end;
+    if (!starts_with(&p, end, "\t"))
+        return false;
+    p = skip_spaces(p);
+    return read_hex(&p, &address) && p < end && *p == ' ';
+}
+
 /* Whether the line is about the trace, not in it. */
 static bool take_header(struct scanner *s, const char *text, const char *end)
 {
@@ -159,9 +210,9 @@ static bool take_header(struct scanner *s, const char *text, const char *end)
         s->counts.headers++;
         return true;
     }
-    if (read_loss(s, text, end))
+    if (read_loss(s, text, end) || read_perf_loss(s, text, end))
         return true;
-    if (!read_other_header(s, text, end))
+    if (!read_other_header(s, text, end) && !is_perf_header(s, text, end))
         return false;
     s->counts.headers++;
     return true;
@@ -288,6 +339,13 @@ static void take_event(struct scanner *s, const char *text, const char *end, boo
     case LINE_MALFORMED:
         malformed_line(s, text, end, result.problem, result.column);
         break;
+    case LINE_ABOUT:
+        s->counts.headers++;
+        break;
+    case LINE_LOSS:
+        s->counts.loss_lines++;
+        add_lost(s, result.lost);
+        break;
     }
 }
 
@@ -357,11 +415,13 @@ bool scan_finish(struct scanner *s)
         take_carried(s, true);
     release_older(s);
     release_older(s);
+    if (s->lost_in_all > s->counts.lost)
+        s->counts.lost = s->lost_in_all;
     calls_finish(&s->calls);
     return !s->no_memory;
 }
 
-struct scanner *scan_new(uint64_t seed)
+struct scanner *scan_new(uint64_t seed, enum line_layout layout)
 {
     struct scanner *s = calloc(1, sizeof(*s));
 
@@ -369,7 +429,7 @@ struct scanner *scan_new(uint64_t seed)
         return NULL;
     s->sorted = true;
     s->last_t = INT64_MIN;
-    line_prepare(&s->memory);
+    line_prepare(&s->memory, layout);
     s->older = malloc(SCAN_WINDOW * sizeof(*s->older));
     s->newer = malloc(SCAN_WINDOW * sizeof(*s->newer));
     s->scratch = malloc(4 * SCAN_WINDOW * sizeof(*s->scratch));

@@ -1,4 +1,4 @@
-/* The importer: ftrace text in, in pieces of any size, columns of events out.
+/* The importer: text of ftrace or perf in, in pieces of any size, columns of events out.
  *
  * Memory in, arrays out; no input or output of its own. Its memory is bounded by a window of records, the open
  * calls, and the rows (calls.h). The result does not depend on where the text was cut into pieces.
@@ -70,6 +70,7 @@ struct scanner {
     struct scan_unknown unknown[SCAN_MAX_UNKNOWN];
     size_t unknown_count;
 
+    uint64_t lost_in_all; /* what a summary at the text's end says; the same losses may stand in it one by one */
     bool no_memory;
     bool too_long; /* the line in `carry` is longer than it */
     bool sorted;   /* both halves of the window are in order */
@@ -87,7 +88,7 @@ struct scanner {
 };
 
 /* NULL: no memory. The seed only guards against collisions; results do not depend on it. */
-struct scanner *scan_new(uint64_t seed);
+struct scanner *scan_new(uint64_t seed, enum line_layout layout);
 void scan_free(struct scanner *scanner);
 
 /* Takes the next piece of the text. False: no memory, and the scanner can only be freed. */

@@ -72,22 +72,22 @@ def read_beside(trace: str) -> Sidecar:
 
 
 def _sidecar_of(values: dict[str, Any]) -> Sidecar:
-    kernel = _text(values.get("kernel"))
+    kernel = printable_text(values.get("kernel"))
     cpus = values.get("ncpus")
-    cmdline = _text(values.get("cmdline"))
+    cmdline = printable_text(values.get("cmdline"))
     return Sidecar(
         kernel=kernel.split()[0] if kernel and kernel.split() else None,
         cmdline=cmdline,
-        clock=_text(values.get("trace_clock")),
+        clock=printable_text(values.get("trace_clock")),
         cpus=cpus if type(cpus) is int and 0 < cpus <= MAX_CPUS else None,
-        lost=sum(_losses(line) for line in _lines(values.get("per_cpu_stats"))),
+        lost=sum(losses(line) for line in _lines(values.get("per_cpu_stats"))),
         mode=_mode(_lines(values.get("iommu_groups")), cmdline),
         stride=_stride(_lines(values.get("dynamic_events"))),
     )
 
 
-def _text(value: object) -> str | None:
-    """A printable string of bounded length."""
+def printable_text(value: object) -> str | None:
+    """A printable string of bounded length; None of anything else."""
     if not isinstance(value, str):
         return None
     return "".join(c for c in value[:MAX_TEXT] if c.isprintable()) or None
@@ -97,7 +97,8 @@ def _lines(value: object) -> list[str]:
     return [line for line in value if isinstance(line, str)] if isinstance(value, list) else []
 
 
-def _losses(line: str) -> int:
+def losses(line: str) -> int:
+    """Events that a line of a ring buffer's statistics says were lost."""
     return sum(int(number) for number in _LOSS.findall(line))
 
 

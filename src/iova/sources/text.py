@@ -1,21 +1,30 @@
-"""From ftrace text to a trace: feeds the scanner and puts together what it found."""
+"""From the text of ftrace or perf to a trace: feeds the scanner, puts together what it found."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Final
 
 import polars as pl
 
 from iova.errors import InputError
 from iova.events import DomainInfo, Trace, TraceInfo
 from iova.sources._scan import Scanner
+from iova.sources.formats import TITLES, Format
+from iova.sources.perf_head import facts_of
 from iova.sources.pieces import STANDARD_INPUT, DamagedError, Input
 from iova.sources.reclaim import classes_of_works
 from iova.sources.report import ImportReport, Malformed, Pairing, Progress
 from iova.sources.sidecar import Sidecar, read_beside
+from iova.sources.trace_dat import open_trace_dat
 
-FORMAT = "ftrace text"
+#: Without that option perf names losses on standard error alone.
+_PERF_NOTE: Final = (
+    "perf script shows lost samples only with --show-lost-events: without it some may be missing"
+)
 
 #: Where of so many bytes most lines are no trace's, the rest is not read: it may be a disk's image,
 #: or have no end.
@@ -23,16 +32,35 @@ HOPELESS = 1 << 26
 
 
 def import_text(
-    opened: Input, *, allow_lost: bool, progress: Progress | None
+    opened: Input,
+    kind: Format,
+    text: tuple[bytes, Iterator[memoryview]],
+    *,
+    allow_lost: bool,
+    progress: Progress | None,
 ) -> tuple[Trace, ImportReport]:
-    """Import a text trace, with the ``.json`` beside it.
+    """Import a text trace, or what a tool makes one of, with the ``.json`` beside it.
+
+    Args:
+        opened: the input.
+        kind: its format; not Parquet.
+        text: its first bytes, and all of them in pieces.
+        allow_lost: accept a trace that says it lost events.
+        progress: told of the text that a tool makes.
 
     Raises:
         InputError: it holds no event of the allocator, or it lost events and that is not allowed.
     """
-    scanner = Scanner(secrets.randbits(64))
-    malformed = _feed(scanner, opened.text(progress))
+    head, pieces = text
+    scanner = Scanner(secrets.randbits(64), perf=kind == Format.PERF)
+    told = facts_of(head) if kind == Format.PERF else Sidecar()
+    with ExitStack() as stack:
+        if kind == Format.TRACE_DAT:
+            dat = stack.enter_context(open_trace_dat(opened, pieces))
+            told, pieces = dat.facts(), dat.text(progress)
+        malformed = _feed(scanner, pieces)
     sidecar = Sidecar() if opened.name == STANDARD_INPUT else read_beside(opened.name)
+    sidecar = _both(sidecar, told)
     counts = scanner.counts()
     lost = max(counts["lost"], sidecar.lost)
     malformed = sorted([*malformed, *map(_malformed_line, scanner.problems())], key=_place)
@@ -40,13 +68,15 @@ def import_text(
     if not scanner.domains():
         raise _nothing_found(opened.name, malformed)
     refuse_losses(opened.name, lost, allow_lost)
+    if kind == Format.PERF and not counts["loss_lines"]:
+        sidecar = replace(sidecar, notes=(*sidecar.notes, _PERF_NOTE))
     notes = [*sidecar.notes, *_set_reclaim_sizes(scanner, sidecar.stride), *_notes(scanner)]
     domains = _domains(scanner, sidecar.mode)
     pairing = Pairing(**scanner.pairing())
     events = pl.DataFrame(scanner)
     cpus, cpu_notes = _cpus(events, sidecar.cpus, counts["header_cpus"])
     info = TraceInfo(
-        source=FORMAT,
+        source=TITLES[kind],
         kernel=sidecar.kernel,
         cmdline=sidecar.cmdline,
         clock=sidecar.clock,
@@ -87,6 +117,17 @@ def refuse_losses(source: str, lost: int, allow_lost: bool) -> None:
         )
 
 
+def _both(beside: Sidecar, told: Sidecar) -> Sidecar:
+    """What the file beside a trace says, and where that is silent the trace itself."""
+    return replace(
+        beside,
+        kernel=beside.kernel or told.kernel,
+        cpus=beside.cpus or told.cpus,
+        clock=beside.clock or told.clock,
+        lost=max(beside.lost, told.lost),
+    )
+
+
 def _feed(scanner: Scanner, pieces: Iterable[memoryview]) -> list[Malformed]:
     """Feed it all, unless it is hopeless; what is wrong with the input as a whole."""
     damage = []
@@ -122,7 +163,7 @@ def _place(problem: Malformed) -> tuple[int, int]:
 
 def _nothing_found(source: str, malformed: list[Malformed]) -> InputError:
     what = "no event of the IOVA allocator was found"
-    hint = "Expected the text of a tracefs trace file or of trace-cmd report, or Parquet."
+    hint = "Expected tracefs text, trace-cmd report, trace.dat, perf script or Parquet."
     if not malformed:
         return InputError(source, what + ".", hint=hint)
     first = malformed[0]
