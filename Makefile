@@ -13,7 +13,7 @@ SOURCES := $(shell find core src packaging -name '*.[ch]' -o -name '*.py' -o -na
 	-o -name '*.html' -o -name '*.json' -o -name '*.parquet' -o -name 'meson.build') meson.build meson.options pyproject.toml README.md
 
 .PHONY: help build demo test lint test-c test-python check check-sanitizers check-python-sanitized \
-	check-without-rseq check-explorer check-stress check-fuzz check-wheel check-notebook stress bench gate calibrate findings \
+	check-without-rseq check-explorer check-stress check-fuzz check-importers check-wheel check-notebook stress bench gate calibrate findings \
 	e2e lock clean
 
 help:
@@ -68,7 +68,7 @@ test-python: build
 
 # --------------------------------------------------------------------------------- checks
 
-check: check-sanitizers check-python-sanitized check-without-rseq check-explorer check-stress check-fuzz check-wheel check-notebook gate
+check: check-sanitizers check-python-sanitized check-without-rseq check-explorer check-stress check-fuzz check-importers check-wheel check-notebook gate
 
 check-sanitizers: $(VENV)/.installed
 	tests/check/sanitizers
@@ -89,6 +89,9 @@ check-stress: $(VENV)/.installed
 
 check-fuzz: $(VENV)/.installed
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/check/fuzz
+
+check-importers: build
+	tests/check/importers
 
 check-wheel: $(VENV)/.installed
 	tests/check/wheel

@@ -5,8 +5,9 @@
 The text is a trace of the test data, repeated with its times moved on until it has the lines asked
 for. In each run, one after the other: the C scanner over the text in memory; `convert` of the text
 in a file into Parquet; Polars splitting each line at `: ` (task and time, event, fields), which is
-less than what the scanner does; Python's `re` taking a part of the lines apart. What is printed are
-the medians, and ratios of the same run.
+less than what the scanner does; Python's `re` taking a part of the lines apart; the scanner over
+text of `perf script`, a sample of the test data repeated in the same way. What is printed are the
+medians, and ratios of the same run.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from iova.sources._scan import Scanner
 from iova.sources.convert import convert
 
 DEFAULT_TRACE = Path(__file__).parent.parent / "tests" / "data" / "traces" / "small4-6.12.txt.zst"
+PERF_SAMPLE = DEFAULT_TRACE.parent.parent / "importers" / "perf-script.txt.zst"
 PIECE = 1 << 18
 RE_LINES = 50_000
 
@@ -38,6 +40,14 @@ _LINE = re.compile(
     r"(?P<fields>.*)"
 )
 _FIELD = re.compile(r"(\w+)=(\S+)")
+
+
+def unpacked(path: Path) -> bytes:
+    """A trace's text, plain or compressed."""
+    text = path.read_bytes()
+    if path.suffix == ".zst":
+        return zstandard.ZstdDecompressor().decompressobj().decompress(text)
+    return text
 
 
 def repeated(text: bytes, lines: int) -> bytes:
@@ -64,9 +74,9 @@ def _split_head(text: bytes) -> tuple[bytes, bytes]:
     return text[:end], text[end:]
 
 
-def scanned(text: bytes) -> None:
+def scanned(text: bytes, perf: bool = False) -> None:
     """The whole scanner: lines, pairs, domains, slots, columns."""
-    scanner = Scanner(1)
+    scanner = Scanner(1, perf=perf)
     view = memoryview(text)
     for start in range(0, len(text), PIECE):
         scanner.feed(view[start : start + PIECE])
@@ -100,12 +110,15 @@ def measure(text: bytes, runs: int) -> dict[str, list[float]]:
     """Lines a second of each contender, one value a run."""
     lines = text.count(b"\n")
     some = text.decode(errors="replace").split("\n")[:RE_LINES]
-    rates: dict[str, list[float]] = {"scan": [], "parquet": [], "polars": [], "re": []}
+    perf = repeated(unpacked(PERF_SAMPLE), lines)
+    perf_lines = perf.count(b"\n")
+    rates: dict[str, list[float]] = {"scan": [], "perf": [], "parquet": [], "polars": [], "re": []}
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "trace.txt", Path(folder) / "trace.parquet"
         source.write_bytes(text)
         for _ in range(runs):
             rates["scan"].append(lines / seconds_of(lambda: scanned(text)))
+            rates["perf"].append(perf_lines / seconds_of(lambda: scanned(perf, perf=True)))
             rates["parquet"].append(lines / seconds_of(lambda: convert(source, out)))
             rates["polars"].append(lines / seconds_of(lambda: split_by_polars(text)))
             rates["re"].append(len(some) / seconds_of(lambda: taken_apart_by_re(some)))
@@ -115,6 +128,8 @@ def measure(text: bytes, runs: int) -> dict[str, list[float]]:
 def report(rates: dict[str, list[float]]) -> dict[str, float]:
     """Medians in millions of lines a second, and medians of the ratios of each run."""
     found = {f"{name}_mlines_s": statistics.median(r) / 1e6 for name, r in rates.items()}
+    pairs = zip(rates["perf"], rates["scan"], strict=True)
+    found["perf_over_scan"] = statistics.median(a / b for a, b in pairs)
     for name in ("scan", "parquet"):
         for other in ("polars", "re"):
             pairs = zip(rates[name], rates[other], strict=True)
@@ -130,10 +145,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    text = arguments.trace.read_bytes()
-    if arguments.trace.suffix == ".zst":
-        text = zstandard.ZstdDecompressor().decompressobj().decompress(text)
-    text = repeated(text, arguments.lines)
+    text = repeated(unpacked(arguments.trace), arguments.lines)
     found = report(measure(text, arguments.runs))
     if arguments.json:
         print(json.dumps(found, indent=2))
@@ -142,12 +154,14 @@ def main() -> None:
     print(f"{arguments.trace.name}: {lines} lines, {len(text) / 1e6:.0f} MB, {arguments.runs} runs")
     for label, name in (
         ("scanned into columns", "scan"),
+        ("perf script scanned", "perf"),
         ("text file to Parquet", "parquet"),
         ("split by Polars", "polars"),
         ("taken apart by re", "re"),
     ):
         print(f"  {label:<22}{found[f'{name}_mlines_s']:8.2f} million lines/s")
     print(
+        f"  perf's text at {found['perf_over_scan']:.2f} x the rate of tracefs'\n"
         f"  scanned: {found['scan_over_polars']:.1f} x Polars, {found['scan_over_re']:.0f} x re;"
         f" to Parquet: {found['parquet_over_polars']:.1f} x Polars,"
         f" {found['parquet_over_re']:.0f} x re"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Final
 
@@ -57,7 +57,7 @@ def import_text(
     with ExitStack() as stack:
         if kind == Format.TRACE_DAT:
             dat = stack.enter_context(open_trace_dat(opened, pieces))
-            told, pieces = dat.facts(), dat.text(progress)
+            told, pieces = dat.facts(), stack.enter_context(closing(dat.text(progress)))
         malformed = _feed(scanner, pieces)
     sidecar = Sidecar() if opened.name == STANDARD_INPUT else read_beside(opened.name)
     sidecar = _both(sidecar, told)

@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +47,8 @@ class TraceDat:
             lost=sum(losses(line) for line in self._told("--stat").splitlines()),
         )
 
-    def text(self, progress: Progress | None) -> Iterator[memoryview]:
-        """Yield the text of its events. Each piece is good until the next.
+    def text(self, progress: Progress | None) -> Generator[memoryview]:
+        """Yield the text of its events. Each piece is good until the next; close it in the end.
 
         Raises:
             DamagedError: the tool could not read all of it.
