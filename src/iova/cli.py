@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from iova import cli_convert, cli_explain, cli_options, cli_sweep, cli_tune, samples
+from iova import cli_convert, cli_explain, cli_options, cli_sweep, cli_top, cli_tune, samples
 from iova.cli_compare import (
     CompareRequest,
     compare_all,
@@ -230,6 +230,7 @@ cli_convert.register(app)
 cli_explain.register(app)
 cli_tune.register(app)
 cli_sweep.register(app)
+cli_top.register(app)
 
 
 # ----------------------------------------------------------------------------- verifying
