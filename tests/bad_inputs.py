@@ -102,6 +102,11 @@ def _zst(content: bytes) -> bytes:
     return zstandard.ZstdCompressor().compress(content)
 
 
+def _trace_dat() -> bytes:
+    packed = TRACE.parents[1] / "importers" / "trace.dat.zst"
+    return zstandard.ZstdDecompressor().stream_reader(packed.read_bytes()).read()
+
+
 def _bomb(path: Path) -> None:
     path.write_bytes(_zst(bytes(1 << 26)))
 
@@ -138,6 +143,14 @@ FOREIGN: Final[dict[str, Callable[[Path], object]]] = {
     "zst of something else": lambda path: path.write_bytes(_zst(b"hello\n" * 50)),
     "zst within zst": lambda path: path.write_bytes(_zst(TRACE.read_bytes())),
     "zst of 64 MiB of zeros": _bomb,
+    "perf.data": _text(b"PERFILE2" + bytes(5000)),
+    "trace.dat, first bytes": lambda path: path.write_bytes(_trace_dat()[:300]),
+    "trace.dat, its first tenth": lambda path: path.write_bytes(
+        _trace_dat()[: len(_trace_dat()) // 10]
+    ),
+    "trace.dat, zeros after its mark": lambda path: path.write_bytes(
+        _trace_dat()[:16] + bytes(1 << 16)
+    ),
     "folder": _same_name_as_a_folder,
     "link to itself": _loop,
     "link to nothing": _dangling,

@@ -21,6 +21,7 @@ import pytest
 from bad_inputs import FOREIGN, NAMES
 from commands import run_here
 from iova.sources import pieces, text
+from iova.sources.formats import Format
 from iova.sources.parquet import write_parquet
 from rights import bound_by_permissions
 from tables import filling_depot, trace_of
@@ -37,6 +38,7 @@ READING: Final[dict[str, Sequence[str]]] = {
     "info --json": ("info", SOURCE, "--json"),
     "convert": ("convert", SOURCE, KEPT),
     "convert to Perfetto": ("convert", SOURCE, KEPT_TRACE),
+    **{f"convert --format {kind}": ("convert", SOURCE, KEPT, "--format", kind) for kind in Format},
     "verify": ("verify", SOURCE),
     "verify --json": ("verify", SOURCE, "--json", "--design", "linux-6.12"),
     "compare": ("compare", SOURCE),
@@ -99,6 +101,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], named: str) -> None:
 def _less_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what has no end, so that a thousand cases stay quick."""
     monkeypatch.setattr(text, "HOPELESS", 1 << 20)
+    monkeypatch.setattr(pieces, "MAX_STREAMED", 1 << 24)
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
@@ -300,6 +303,8 @@ BAD_OPTIONS: Final[dict[str, str]] = {
     "convert small.parquet out.parquet --design linux-6.1": "--design",
     "convert small.parquet out.pftrace": "--design",
     "convert small.parquet out.pftrace --design linux-9": "linux-9",
+    "convert small.parquet out.parquet --format pcap": "pcap",
+    "convert board-4 out.parquet --format perf": "--format",
     "convert board-4 out.parquet --set duration_s=-1": "duration_s",
     "convert board-4 out.pftrace --design no_such_module:Class": "no_such_module",
     "explain small.parquet": "--design",

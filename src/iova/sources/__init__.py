@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iova.events import Trace
-from iova.sources.formats import Format, format_of
+from iova.sources.formats import Format, format_of, refuse_unmarked
 from iova.sources.parquet import read_parquet
 from iova.sources.pieces import PARQUET_MAGIC, Input, open_input, with_head
 from iova.sources.report import ImportReport, Malformed, Pairing, Progress
@@ -46,6 +46,7 @@ def load(
             kind = Format.PARQUET
         if kind != Format.PARQUET:
             return _load_text(opened, kind, allow_lost, progress)
+        refuse_unmarked(opened.name, kind, opened.start)
         trace = read_parquet(opened)
     refuse_losses(opened.name, trace.info.lost_events, allow_lost)
     report = ImportReport(
@@ -63,4 +64,5 @@ def _load_text(
 ) -> Loaded:
     text = with_head(opened.text(progress))
     found = kind or format_of(opened.name, text[0])
+    refuse_unmarked(opened.name, found, text[0])
     return Loaded(*import_text(opened, found, text, allow_lost=allow_lost, progress=progress))

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from iova.errors import InputError
+from iova.sources.pieces import PARQUET_MAGIC
 
 #: A line within which the kind of a text shows; longer ones are no lines of a trace.
 _LONGEST_LINE: Final = 1024
@@ -51,9 +52,21 @@ def format_of(source: str, head: bytes) -> Format:
         raise InputError(
             source,
             "is what `perf record` writes, which perf alone can read.",
-            hint="Give its text: perf script --header --show-lost-events -i FILE > TEXT",
+            hint="Give its text: `perf script --header --show-lost-events -i FILE >TEXT`.",
         )
     return _layout_of(head)
+
+
+def refuse_unmarked(source: str, kind: Format, start: bytes) -> None:
+    """A file that is no text begins with its mark: what does not is not read to its end.
+
+    Raises:
+        InputError: it is to be read as such a file and does not begin so.
+    """
+    mark = {Format.TRACE_DAT: _TRACE_DAT_MAGIC, Format.PARQUET: PARQUET_MAGIC}.get(kind, b"")
+    if not start.startswith(mark):
+        raise InputError(source, f"is no {kind}: it does not begin like one.",
+                         hint="Without --format it is read as what it looks like.")  # fmt: skip
 
 
 def parse_format(text: str) -> Format:
