@@ -145,7 +145,7 @@ def _command(kernel: Kernel, share: Path, tftp: Path, machine: Machine) -> list[
         "-smp", str(machine.cpus), "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
         "-device", "intel-iommu,intremap=on",
         "-kernel", str(kernel.image), "-initrd", str(initramfs(kernel)),
-        "-append", f"{WORDS} {machine.words}",
+        "-append", f"{WORDS} rig.project={ROOT} {machine.words}",
         "-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
         "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",
         "-fsdev", f"local,id=share,path={share},security_model=none",

@@ -33,7 +33,11 @@ mount --bind /sys/kernel/tracing /root/sys/kernel/tracing
 mount --bind /dev /root/dev
 mkdir -p /dev/shm /dev/pts
 mount -t tmpfs run /root/run
+project=$(sed -n 's/.*rig.project=\([^ ]*\).*/\1/p' /proc/cmdline)
+mkdir -p /project
+mount --bind /root$project /project
 mount -t tmpfs var /root/tmp
+case $project in /tmp/*) mkdir -p /root$project; mount --bind /project /root$project ;; esac
 mount -t tmpfs mnt /root/mnt
 mkdir -p /root/mnt/share /root/mnt/modules
 P=trans=virtio,version=9p2000.L
