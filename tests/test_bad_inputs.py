@@ -46,6 +46,8 @@ READING: Final[dict[str, Sequence[str]]] = {
     "explain": ("explain", SOURCE),
     "explain --json": ("explain", SOURCE, "--json", "--design", "linux-6.12"),
     "tune": ("tune", SOURCE, "--trials", "1"),
+    "top": ("top", SOURCE, "--plain"),
+    "top --json": ("top", SOURCE, "--json", "--count", "1"),
 }
 
 #: Commands that read another kind of file: it is FILE.
@@ -321,6 +323,15 @@ BAD_OPTIONS: Final[dict[str, str]] = {
     "tune small.parquet --param threshold=9..1": "threshold",
     "tune small.parquet --param nothing=1..2": "nothing",
     "tune small.parquet --design linux-9": "linux-9",
+    "top": "Missing argument",
+    "top small.parquet --speed 0": "--speed",
+    "top small.parquet --interval nan": "--interval",
+    "top small.parquet --count 0": "--count",
+    "top small.parquet --design linux-9": "linux-9",
+    "top small.parquet --set a=1": "--set",
+    "top http://127.0.0.1:1/metrics --count 1": "127.0.0.1:1",
+    "top http://127.0.0.1:1/metrics --design unbounded": "--design",
+    "top http:// --count 1": "http://",
     "sweep fleet.toml --jobs 0": "--jobs",
     "sweep fleet.toml --out no/such/folder/x.parquet": "no/such/folder",
     "sweep missing.toml": "missing.toml",

@@ -138,6 +138,18 @@ def test_a_design_that_fails_under_a_setting_is_as_published() -> None:
     assert any(trial["problem"] for trial in found["trials"])
 
 
+@pytest.mark.parametrize(
+    "source", ["burst8-6.12", "small.parquet --design unbounded", "board-4 --set duration_s=0.02"]
+)
+@pytest.mark.usefixtures("folder")
+def test_every_line_of_top_is_as_published(source: str) -> None:
+    told = iova("top", *source.split(), "--json", "--count", "3", "--interval", "0.05")
+    lines = told.splitlines()
+    assert 1 <= len(lines) <= 3
+    for line in lines:
+        validated("top", line)
+
+
 def test_every_verb_has_a_schema_and_every_schema_is_one() -> None:
     verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     with_json = {

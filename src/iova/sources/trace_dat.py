@@ -106,7 +106,7 @@ def open_trace_dat(opened: Input, pieces: Iterator[memoryview]) -> Iterator[Trac
         raise InputError(
             opened.name,
             "is a trace.dat, which is read by way of trace-cmd, and that is not installed.",
-            hint="Install trace-cmd, or give the text: trace-cmd report -t -i FILE > TEXT",
+            hint="Install trace-cmd, or give the text: `trace-cmd report -t -i FILE >TEXT`.",
         )
     if opened.path is not None:
         yield TraceDat(tool, opened.path)

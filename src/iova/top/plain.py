@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from iova.report.schemas import json_result
 from iova.report.table import printable, short_count
 from iova.top.look import Look, Slab, Watched
 from iova.top.rates import Rates, rates_between, size_text
@@ -45,7 +46,7 @@ def print_line(rates: Rates) -> None:
 
 def print_json_line(rates: Rates) -> None:
     """One JSON object in a line: the total and every row."""
-    json.dump(rates.to_json(), sys.stdout, allow_nan=False)
+    json.dump(json_result("top", rates.to_json()), sys.stdout, allow_nan=False)
     print(flush=True)
 
 
