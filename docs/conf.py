@@ -1,0 +1,71 @@
+"""How Sphinx builds these pages: `make docs`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_generate"))
+
+import pages
+
+import iova._core
+VERSION = iova._core.VERSION
+
+project = "iova"
+author = "the iova authors"
+project_copyright = "MIT licence"
+release = version = VERSION
+today = VERSION  # of the man page, instead of the day on which it was built
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_generate"]
+nitpicky = True
+#: Types of other projects: their documentation is not read, so that building needs no network.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!iova\.).*"),
+    (r"py:.*", r"iova\._core\..*"),
+    # Of the lab, what functions of the reference pass on and nobody makes by hand.
+    (r"py:.*", r"iova\.lab\.(chains|order\w*|points|spread|subjects|sweep_\w+|tune_\w+)(\..*)?"),
+    (r"py:.*", r"iova\.(workloads\.(checks|lower|model)|lab\.conformance|recording_rows)(\..*)?"),
+    (r"c:identifier", r"u?int\d+_t|size_t|iova_.*"),
+]
+default_role = "code"
+
+# ------------------------------------------------------------------------------ Markdown
+
+myst_enable_extensions = ["deflist", "fieldlist", "attrs_block"]
+myst_heading_anchors = 4
+
+# ---------------------------------------------------------------------------- docstrings
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_class_signature = "mixed"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+# ------------------------------------------------------------------------------ HTML, man
+
+html_theme = "furo"
+html_title = f"iova {VERSION}"
+html_static_path = ["_static"]
+html_css_files = ["iova.css"]
+html_copy_source = False
+html_theme_options = {"top_of_page_buttons": []}
+
+man_pages = [
+    ("reference/cli", "iova", "the Linux IOVA allocator as a lab", ["the iova authors"], 1)
+]
+man_show_urls = False
+
+
+def setup(app: object) -> None:
+    """Fill in what is generated when a page is read."""
+    pages.connect(app)
