@@ -13,14 +13,15 @@ SOURCES := $(shell find core src packaging -name '*.[ch]' -o -name '*.py' -o -na
 	-o -name '*.html' -o -name '*.json' -o -name '*.parquet' -o -name 'meson.build') meson.build meson.options pyproject.toml README.md
 
 .PHONY: help build demo test lint test-c test-python check check-sanitizers check-python-sanitized \
-	check-without-rseq check-explorer check-stress check-fuzz check-importers check-wheel check-notebook stress bench gate calibrate findings \
-	e2e lock clean
+	check-without-rseq check-explorer check-stress check-fuzz check-importers check-wheel check-notebook \
+	check-docs stress bench gate calibrate findings docs man e2e lock clean
 
 help:
 	@echo 'make demo    compare depot designs on a bundled trace; writes report.html'
 	@echo 'make test    all tests (10 minutes at most on 2 cores)'
 	@echo 'make check   sanitizers, fuzzers, wheel test (25 minutes at most)'
 	@echo 'make e2e     Debian kernels in an emulator (root; 30 minutes at most)'
+	@echo 'make docs    build the documentation: build/docs/html/index.html'
 	@echo 'make bench   measure; benchmarks/README.md says what'
 	@echo 'make calibrate  measure the prices of the simulated machine on this host: build/prices.toml'
 	@echo 'make findings   regenerate the evidence in docs/findings/'
@@ -68,7 +69,8 @@ test-python: build
 
 # --------------------------------------------------------------------------------- checks
 
-check: check-sanitizers check-python-sanitized check-without-rseq check-explorer check-stress check-fuzz check-importers check-wheel check-notebook gate
+check: check-sanitizers check-python-sanitized check-without-rseq check-explorer check-stress check-fuzz \
+	check-importers check-wheel check-notebook check-docs gate
 
 check-sanitizers: $(VENV)/.installed
 	tests/check/sanitizers
@@ -99,9 +101,8 @@ check-wheel: $(VENV)/.installed
 check-notebook: build
 	tests/check/notebook
 
-# Kernels, the emulator and fio come from Debian: root installs what is missing.
-e2e: build
-	tests/check/e2e
+check: check-sanitizers check-python-sanitized check-without-rseq check-explorer check-stress check-fuzz \
+	check-importers check-wheel check-notebook check-docs gate
 
 stress: $(VENV)/.installed
 	STRESS_SECONDS=240 tests/check/stress
@@ -120,6 +121,28 @@ calibrate: build
 
 findings: build
 	$(BIN)/python -m benchmarks findings --write
+
+# ------------------------------------------------------------------------- documentation
+
+SPHINX := $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --nitpicky
+
+$(VENV)/.docs-installed: requirements/docs.lock requirements/dev.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/docs.lock -c requirements/dev.lock
+	touch $@
+
+# All anew: pages are made from the package, which Sphinx does not look at.
+docs: build $(VENV)/.docs-installed
+	$(BIN)/python docs/_generate/drawings.py
+	$(SPHINX) --fresh-env -b html -d build/docs/trees docs build/docs/html
+	@echo 'build/docs/html/index.html'
+
+.PHONY: build/docs/man/iova.1
+build/docs/man/iova.1: build $(VENV)/.docs-installed
+	$(SPHINX) --fresh-env -b man -d build/docs/trees-man docs build/docs/man
+
+# The manual page comes with the package, so that installing it needs no Sphinx.
+man: build/docs/man/iova.1
+	cp build/docs/man/iova.1 packaging/iova.1
 
 # ----------------------------------------------------------------------------- housekeeping
 

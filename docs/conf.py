@@ -7,9 +7,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_generate"))
 
-import pages
+import generated
 
 import iova._core
+
 VERSION = iova._core.VERSION
 
 project = "iova"
@@ -68,4 +69,4 @@ man_show_urls = False
 
 def setup(app: object) -> None:
     """Fill in what is generated when a page is read."""
-    pages.connect(app)
+    generated.connect(app)

@@ -58,9 +58,7 @@ class Drawing:
             for row, said in enumerate(rows):
                 self.text(x + width // 2, int(top + 18 * row), said, anchor="middle")
 
-    def text(
-        self, x: int, y: int, said: str, *, anchor: str = "start", kind: str = "ink"
-    ) -> None:
+    def text(self, x: int, y: int, said: str, *, anchor: str = "start", kind: str = "ink") -> None:
         """A line of text."""
         self._lines.append(
             f'  <text class="{kind}" x="{x}" y="{y}" text-anchor="{anchor}">{escape(said)}</text>'
@@ -94,9 +92,9 @@ def layers() -> Drawing:
         "layers", 760, 500, "The layers of the allocator, for one size class",
         "Each CPU has a loaded and a previous magazine. An allocation takes a page frame number"
         " from the top of the loaded one, a free puts one there. Full magazines go to the depot, a"
-        " list shared by all CPUs, and come back from it. The range tree holds every allocated range:"
-        " a miss cuts one from it, reclaim empties magazines into it, and ranges larger than any"
-        " size class go there directly.",
+        " list shared by all CPUs, and come back from it. The range tree holds every allocated"
+        " range: a miss cuts one from it, reclaim empties magazines into it, and ranges larger"
+        " than any size class go there directly.",
     )  # fmt: skip
     one.text(24, 36, "callers: alloc, free", kind="ink bold")
     for cpu, (loaded, previous) in enumerate(((5, 8), (3, 0), (8, 8))):

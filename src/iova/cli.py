@@ -61,7 +61,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    add_completion=False,
 )
 
 
@@ -315,8 +314,13 @@ def run(arguments: list[str] | None = None) -> int:
         return InputError.exit_status
     except IovaError as error:
         return _stop(error, error.exit_status)
-    except (BrokenPipeError, SystemExit):  # the latter is what typer makes of the former
+    except BrokenPipeError:
         return _without_reader()
+    except SystemExit as stop:  # completion ends so; and typer makes it of a broken pipe
+        if isinstance(stop.__context__, BrokenPipeError):
+            return _without_reader()
+        sys.stdout.flush()
+        return stop.code if isinstance(stop.code, int) else 0
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         return _stop(f"{name}{error.strerror or error}.", InputError.exit_status)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from iova import cli_options, samples
+from iova import cli_completion, cli_options, samples
 from iova.cli_compare import Bars, refuse_seeds_of_traces, refuse_settings_of_traces
 from iova.cli_output import (
     designs_named,
@@ -33,6 +33,7 @@ Design = Annotated[
     typer.Option(
         "--design",
         metavar="D",
+        autocompletion=cli_completion.designs,
         help="The design it ran under. By default that of the recorded kernel; for a workload"
         f" {DEFAULT_DESIGN}.",
     ),

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from iova import cli_completion
 from iova.designs import LINUX_DESIGNS
 from iova.lab.result_file import MOST_RUNS
 from iova.sources.formats import Format
@@ -25,11 +26,20 @@ def _bounded_seed(seed: int | None) -> int | None:
 
 
 Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", help=f"A trace or a workload: {_KINDS} of a workload.")
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help=f"A trace or a workload: {_KINDS} of a workload.",
+        autocompletion=cli_completion.sources,
+    ),
 ]
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SOURCE...", help=f"Traces and workloads: {_KINDS} of a workload."),
+    typer.Argument(
+        metavar="SOURCE...",
+        help=f"Traces and workloads: {_KINDS} of a workload.",
+        autocompletion=cli_completion.sources,
+    ),
 ]
 AllowLost = Annotated[
     bool, typer.Option("--allow-lost", help="Accept a trace that says it lost events.")
@@ -103,6 +113,7 @@ Designs = Annotated[
     typer.Option(
         "--design",
         metavar="D",
+        autocompletion=cli_completion.designs,
         help="NAME[,key=value...] or module:Class[,key=value...]; may be given several times."
         f" By default: {', '.join(LINUX_DESIGNS)}.",
     ),
@@ -112,6 +123,7 @@ ConvertDesign = Annotated[
     typer.Option(
         "--design",
         metavar="D",
+        autocompletion=cli_completion.designs,
         help="Workloads: the design under which the calls are made; their addresses and times"
         f" are its. By default {DEFAULT_DESIGN}. Traces to Perfetto: the design whose counters are"
         " shown; by default the recorded kernel's.",
@@ -122,12 +134,17 @@ RecordedDesign = Annotated[
     typer.Option(
         "--design",
         metavar="D",
+        autocompletion=cli_completion.designs,
         help="Design of the recorded kernel, if the trace names none.",
     ),
 ]
 Paths = Annotated[
     list[str],
-    typer.Argument(metavar="PATH...", help="A recorded trace, or a folder of conformance vectors."),
+    typer.Argument(
+        metavar="PATH...",
+        help="A recorded trace, or a folder of conformance vectors.",
+        autocompletion=cli_completion.paths,
+    ),
 ]
 OutFile = Annotated[
     Path,
@@ -138,5 +155,9 @@ OutFile = Annotated[
 ]
 ListName = Annotated[
     str | None,
-    typer.Argument(metavar="[designs|presets|samples|schemas]", help="What to list; all of it."),
+    typer.Argument(
+        metavar="[designs|presets|samples|schemas]",
+        help="What to list; all of it.",
+        autocompletion=cli_completion.lists,
+    ),
 ]

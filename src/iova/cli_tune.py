@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from iova import cli_options, samples
+from iova import cli_completion, cli_options, samples
 from iova.cli_compare import Bars, CompareRequest
 from iova.cli_output import (
     designs_named,
@@ -43,6 +43,7 @@ Design = Annotated[
     typer.Option(
         "--design",
         metavar="D",
+        autocompletion=cli_completion.designs,
         help="NAME[,key=value...] or module:Class[,key=value...]; what it names stays fixed.",
     ),
 ]

@@ -6,24 +6,24 @@ the source gave them, so an outer call stands before the calls nested in it.
 
 What each operation (:class:`Op`) uses, beside ``t``, ``cpu`` and ``domain``:
 
-================ =================================================================================
-``create``       ``pfn`` = lowest frame the search may hand out
-``make_caches``  nothing
-``reserve``      ``pfn``..``last``, inclusive
-``alloc``        ``t_end``, ``size``, ``limit``, ``flags``, ``pfn`` (null: failed), ``slot``
-``free``         ``t_end``, ``size``, ``flags``, ``pfn``, ``slot``
-``flush_caches`` nothing
-``cpu_offline``  ``n`` = the CPU that went; ``cpu`` is the one on which its caches were emptied
-``cpu_online``   ``n`` = the CPU that came
-``destroy``      nothing
-``tree_alloc``   ``t_end``, ``size``, ``limit``, ``flags``, ``pfn``..``last`` (null: failed)
-``tree_free``    ``pfn``: a free that the cache did not take
-``tree_remove``  ``pfn``..``last``: the range that left the tree
+================= ==============================================================================
+``create``        ``pfn`` = lowest frame the search may hand out
+``make_caches``   nothing
+``reserve``       ``pfn``..``last``, inclusive
+``alloc``         ``t_end``, ``size``, ``limit``, ``flags``, ``pfn`` (null: failed), ``slot``
+``free``          ``t_end``, ``size``, ``flags``, ``pfn``, ``slot``
+``flush_caches``  nothing
+``cpu_offline``   ``n`` = the CPU that went; ``cpu`` is the one on which its caches were emptied
+``cpu_online``    ``n`` = the CPU that came
+``destroy``       nothing
+``tree_alloc``    ``t_end``, ``size``, ``limit``, ``flags``, ``pfn``..``last`` (null: failed)
+``tree_free``     ``pfn``: a free that the cache did not take
+``tree_remove``   ``pfn``..``last``: the range that left the tree
 ``magazine_free`` ``n`` = entries of the magazine that is emptied into the tree
-``reclaim``      ``size`` = pages of the size class (null: unknown), ``n`` = depot length before
-``unmap``        ``pfn``..``last``; ``domain`` is null, as the kernel's event names none
-``flush_timer``  ``domain`` is null
-================ =================================================================================
+``reclaim``       ``size`` = pages of the size class (null: unknown), ``n`` = depot length before
+``unmap``         ``pfn``..``last``; ``domain`` is null, as the kernel's event names none
+``flush_timer``   ``domain`` is null
+================= ==============================================================================
 
 ``n`` is a number whose meaning the operation gives. ``alloc`` and ``free`` have ``depot`` where it
 was recorded. ``flags`` is 0, not null, where none is set. A ``t_end`` of null means that the return

@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-import command
 import header
-import tables
+import reference_tables as tables
+import verbs
 
 PARTS: Final[dict[str, Callable[[], str]]] = {
-    "command": command.verbs,
-    "options": command.own_options,
+    "command": verbs.verbs,
+    "options": verbs.own_options,
     "designs": tables.designs,
     "any-design": tables.any_design,
     "presets": tables.presets,

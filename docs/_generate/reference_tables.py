@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import re
 
-from command import plain
+from verbs import plain
 
 from iova import designs as iova_designs
 from iova import events
@@ -82,7 +82,7 @@ def metrics() -> str:
 
 
 def _design(design: iova_designs.BuiltinDesign) -> str:
-    parts = [f"### {design.name}", "", _sentence(design.summary), ""]
+    parts = [f"## {design.name}", "", _sentence(design.summary), ""]
     if design.parameters:
         rows = [
             (
