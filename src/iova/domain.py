@@ -81,6 +81,9 @@ class Domain(_core.LiveDomain):
         name: as given.
         granule: bytes.
         budget: as given.
+        classes: size classes that its caches hold.
+        design: what decides when memory is given back, with its parameters.
+        is_closed: whether ``close`` was called.
 
     Raises:
         ValueError: an argument makes no sense; its name is in the text.
