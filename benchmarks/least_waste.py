@@ -37,14 +37,15 @@ class LeastWaste:
     allocations: int  #: calls
     span_ns: int
     live_pages_peak: int
-    costs: npt.NDArray[np.float64]  #: pages times ns of each pair, rising
+    costs: npt.NDArray[np.float64]  #: pages times ns of the cheapest pair, of the two cheapest, ...
 
     def at(self, cached_share: float) -> float:
         """Least waste of who serves this share (0..1) of the allocations; infinite: nobody can."""
         hits = int(np.ceil(cached_share * self.allocations))
         if hits > len(self.costs):
             return float("inf")
-        return float(self.costs[:hits].sum()) / self.span_ns / self.live_pages_peak
+        cost = float(self.costs[hits - 1]) if hits else 0.0
+        return cost / self.span_ns / self.live_pages_peak
 
 
 def least_waste(trace: Trace, span_ns: int) -> LeastWaste:
@@ -68,7 +69,7 @@ def least_waste(trace: Trace, span_ns: int) -> LeastWaste:
         allocations=int(is_alloc.sum()),
         span_ns=span_ns,
         live_pages_peak=int(live.max()),
-        costs=np.sort(np.concatenate(costs)),
+        costs=np.cumsum(np.sort(np.concatenate(costs))),
     )
 
 
