@@ -10,10 +10,10 @@ JOBS ?= 2
 FUZZ_SECONDS ?= 60
 
 SOURCES := $(shell find core src packaging -name '*.[ch]' -o -name '*.py' -o -name '*.pyx' -o -name '*.p*[di]' \
-	-o -name '*.html' -o -name '*.json' -o -name '*.parquet' -o -name 'meson.build') meson.build meson.options pyproject.toml README.md
+	-o -name '*.html' -o -name '*.js' -o -name '*.css' -o -name '*.json' -o -name '*.parquet' -o -name 'meson.build') meson.build meson.options pyproject.toml README.md
 
 .PHONY: help build demo test lint test-c test-python check check-sanitizers check-python-sanitized \
-	check-without-rseq check-explorer check-stress check-fuzz check-importers check-wheel check-notebook \
+	check-without-rseq check-explorer check-stress check-fuzz check-importers check-browser check-wheel check-notebook \
 	check-docs stress bench gate calibrate findings docs man e2e lock clean
 
 help:
@@ -70,7 +70,7 @@ test-python: build
 # --------------------------------------------------------------------------------- checks
 
 check: check-sanitizers check-python-sanitized check-without-rseq check-explorer check-stress check-fuzz \
-	check-importers check-wheel check-notebook check-docs gate
+	check-importers check-browser check-wheel check-notebook check-docs gate
 
 check-sanitizers: $(VENV)/.installed
 	tests/check/sanitizers
@@ -88,6 +88,10 @@ check-explorer:
 
 check-stress: $(VENV)/.installed
 	tests/check/stress
+
+# The HTML report in Chromium; screenshots in build/screenshots.
+check-browser: build
+	tests/check/browser
 
 check-fuzz: $(VENV)/.installed
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/check/fuzz

@@ -43,7 +43,9 @@ from iova.lab.against import Against, compare_against
 from iova.lab.compare import Comparison
 from iova.lab.result_file import read_result, result_json
 from iova.report import text
+from iova.report.mail import mail_text
 from iova.report.schemas import schema_list, schemas
+from iova.report.table import printable
 from iova.report.workload import preset_list, workload_json, workload_text
 from iova.sources import info as source_info
 from iova.sources import load
@@ -51,7 +53,7 @@ from iova.version import version_text
 from iova.workloads import is_workload, load_workload, presets
 
 #: Rows of the time series a design gets in a report.
-REPORT_SAMPLES = 800
+REPORT_SAMPLES = 2400
 
 #: Of this all errors on a command line are: typer names none of its bases in public.
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
@@ -105,6 +107,8 @@ def compare(
     against: cli_options.Against = None,
     as_json: cli_options.AsJson = False,
     html: cli_options.Html = None,
+    png: cli_options.Png = None,
+    as_text: cli_options.AsText = False,
     allow_lost: cli_options.AllowLost = False,
 ) -> None:
     """Compare depot designs: replay traces, simulate workloads.
@@ -113,6 +117,10 @@ def compare(
     """
     inputs = [*map(samples.resolve, sources), *(str(f) for f in (prices, against) if f)]
     refuse_unusable_output(html, inputs)
+    if as_text and (as_json or against):
+        raise IovaError(f"--text does not go with {'--json' if as_json else '--against'}")
+    if png and png.exists() and not png.is_dir():
+        raise InputError(str(png), "is not a folder.", hint="--png writes several files.")
     earlier = read_result(against) if against else None
     with user_code_prints_to_stderr(), progress_bars() as bars:
         request = CompareRequest(
@@ -125,26 +133,44 @@ def compare(
             cpus,
             domain,
             allow_lost,
-            REPORT_SAMPLES if html else 0,
+            samples=REPORT_SAMPLES if html or png or as_text else 0,
+            tables=bool(html or png),
         )
         compared = compare_all(request, bars)
     changed = compare_against(compared.comparisons, earlier) if earlier else None
-    if html:
-        _write_page(compared.comparisons, html, changed)
+    command = shlex.join(["iova", *sys.argv[1:]])
+    written = _write_report(compared.comparisons, html, png, changed, command)
     if as_json:
         told = result_json(compared.comparisons)
         print_json(told | {"against": changed.to_json()} if changed else told)
+    elif as_text:
+        print(mail_text(compared.comparisons, command))
     else:
-        print_comparisons(compared.comparisons, changed, html)
+        print_comparisons(compared.comparisons, changed, written)
     if compared.malformed:
         raise typer.Exit(PARTLY_DONE)
 
 
-def _write_page(comparisons: Sequence[Comparison], html: Path, changed: Against | None) -> None:
-    from iova.report import page  # Altair takes as long to load as all the rest
+def _write_report(
+    comparisons: Sequence[Comparison],
+    html: Path | None,
+    png: Path | None,
+    changed: Against | None,
+    command: str,
+) -> list[str]:
+    """Write what is asked for; lines that say what was written."""
+    told = []
+    if html:
+        from iova.report import page  # what draws takes long to load
 
-    command = shlex.join(["iova", *sys.argv[1:]])
-    page.write_page(comparisons, html, command=command, against=changed)
+        page.write_page(comparisons, html, command=command, against=changed)
+        told.append(f"report: {printable(str(html))}")
+    if png:
+        from iova.report import pictures
+
+        files = pictures.write_pictures(comparisons, png)
+        told.append(f"pictures: {len(files)} in {printable(str(png))}")
+    return told
 
 
 @app.command()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import hashlib
 import os
 import textwrap
 from collections.abc import Callable, Sequence
@@ -42,6 +44,7 @@ class CompareRequest:
     domain: int | None = None
     allow_lost: bool = False
     samples: int = 0
+    tables: bool = False
 
     def __post_init__(self) -> None:
         workloads = [source for source in self.sources if is_workload(source)]
@@ -165,6 +168,7 @@ def _compare_workload(
         settings=request.settings,
         prices_from=f"prices {request.prices}" if request.prices else "default prices",
         samples=request.samples,
+        tables=request.tables,
         progress=lambda label, done, total: bars(label)(done, total),
     )
 
@@ -180,16 +184,27 @@ def _compare_trace(request: CompareRequest, source: str, bars: Bars) -> tuple[Co
         domain=request.domain,
         cpus=request.cpus,
         samples=request.samples,
+        tables=request.tables,
         progress=lambda label, done, total: bars(label)(done, total),
     )
-    return comparison, loaded.report.malformed_count > 0
+    malformed = loaded.report.malformed_count
+    digest = _sha256(Path(resolved)) if request.samples else None
+    return dataclasses.replace(comparison, digest=digest, malformed=malformed), malformed > 0
+
+
+def _sha256(path: Path) -> str | None:
+    """Of a file; None of a pipe, which can be read only once."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # --------------------------------------------------------------------------------- showing
 
 
 def print_comparisons(
-    comparisons: Sequence[Comparison], against: Against | None, html: Path | None
+    comparisons: Sequence[Comparison], against: Against | None, written: Sequence[str]
 ) -> None:
     """Tables, legend, what cannot be shown, what changed; 80 columns."""
     console = Console(soft_wrap=False)
@@ -210,8 +225,8 @@ def print_comparisons(
     say(table.legend(comparisons))
     if against:
         say("\n" + changes.changes_text(against))
-    if html:
-        say(f"\nreport: {table.printable(str(html))}")
+    for line in written:
+        say(f"\n{line}")
 
 
 def _filled(told: str, width: int) -> str:

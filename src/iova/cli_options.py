@@ -108,6 +108,15 @@ Against = Annotated[
 Html = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write a self-contained HTML report.")
 ]
+Png = Annotated[
+    Path | None,
+    typer.Option(
+        "--png", metavar="DIR", help="Write each of the report's charts as PNG and SVG there."
+    ),
+]
+AsText = Annotated[
+    bool, typer.Option("--text", help="Print plain text of 72 columns, for the body of a mail.")
+]
 Designs = Annotated[
     list[str] | None,
     typer.Option(

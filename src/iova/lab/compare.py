@@ -137,6 +137,8 @@ class Comparison:
     machines: tuple[MachineResult, ...] = field(default=(), repr=False)
     cpus: int | None = None  #: the trace was spread over so many
     warnings: tuple[str, ...] = ()  #: what this comparison can not show, in sentences
+    digest: str | None = None  #: SHA-256 of a recorded trace's file, hexadecimal
+    malformed: int = 0  #: lines of it that could not be used
     #: Frees of a recorded trace by the CPU that allocated and the one that frees, each in groups
     #: of neighbours; a workload's depend on the design: they are in its results' tables.
     handovers: npt.NDArray[np.uint64] | None = field(default=None, repr=False)

@@ -15,7 +15,7 @@ from iova import _core
 from iova.designs import DesignSpec
 from iova.lab.prices import Prices
 from iova.lab.replay import ReplayResult
-from iova.lab.tables import TablePlan, sample_tables
+from iova.lab.tables import Reservation, TablePlan, sample_tables
 from iova.workloads.model import Workload
 from iova.workloads.running import RunningWorkload, start
 
@@ -209,7 +209,9 @@ def simulate(
         IovaError: the workload can not be simulated, or a policy in Python failed.
     """
     until_ns = max(1, round(workload.duration_s * 1e9))
-    plan = TablePlan.of(samples, _map_window(workload)) if tables and samples else TablePlan()
+    plan = TablePlan()
+    if tables and samples:
+        plan = TablePlan.of(samples, _map_window(workload), _reservations(workload, until_ns))
     running = start(
         workload,
         design,
@@ -233,6 +235,15 @@ def _map_window(workload: Workload) -> tuple[int, int]:
     bits = flow.limit_bits if flow.limit_rule == "plain" else min(32, flow.limit_bits)
     highest = (1 << bits) // granule - 1
     return (max(0, highest - _MAP_FRAMES + 1), highest)
+
+
+def _reservations(workload: Workload, until_ns: int) -> tuple[Reservation, ...]:
+    return tuple(
+        Reservation(0, until_ns + 1, first, last)
+        for group in workload.domains
+        for _ in range(group.count)
+        for first, last in group.reserved
+    )
 
 
 def _result(running: RunningWorkload, until_ns: int, plan: TablePlan) -> MachineResult:

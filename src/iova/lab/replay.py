@@ -14,7 +14,7 @@ from iova import _core
 from iova.designs import DesignSpec
 from iova.errors import IovaError
 from iova.events import FIRST_INSIDE_OP, NO_SLOT, DomainInfo, Op, Trace
-from iova.lab.tables import SampleTables, TablePlan, sample_tables
+from iova.lab.tables import SampleTables, TablePlan, reservations_of, sample_tables
 from iova.policy_errors import blamed_on_policy
 
 #: Rows fed to the core at a time; between two pieces progress is told and Ctrl-C is seen.
@@ -204,7 +204,9 @@ def replay(
     made = [design.make() for _ in source.domains]
     mechanism = made[0].mechanism(source.possible, classes)
     classes = mechanism["classes"]
-    plan = TablePlan.of(samples, _map_window(source)) if tables and samples else TablePlan()
+    plan = TablePlan()
+    if tables and samples:
+        plan = TablePlan.of(samples, _map_window(source), reservations_of(source.columns))
     core = _core.Replay(
         made,
         [(d.granule, d.start) for d in source.domains],

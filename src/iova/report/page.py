@@ -6,22 +6,28 @@ Everything that comes from a trace, a workload or a command line is escaped: tex
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import json
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import vl_convert
 
 from iova import _core
 from iova.files import appearing_whole
 from iova.lab.against import Against, DesignChange
-from iova.lab.compare import Comparison, ComparisonRow, Simulation
+from iova.lab.compare import Comparison, Simulation
 from iova.lab.rows import Row
 from iova.report import changes
-from iova.report.charts import charts_of
+from iova.report.answer import answer
+from iova.report.charts import Chart, charts_of
+from iova.report.charts_spec import COLOURS, Panel
+from iova.report.page_facts import facts_of
 from iova.report.table import (
     COLUMNS,
     MACHINE_COLUMNS,
@@ -30,10 +36,21 @@ from iova.report.table import (
     headline,
     legend_blocks,
     seeds_text,
-    short_count,
 )
 
 ALL_MACHINE_COLUMNS = (*MACHINE_COLUMNS, *MORE_MACHINE_COLUMNS)
+
+#: What of the bundled Vega, Vega-Lite and vega-embed the page's own script uses.
+_EXPORTS: Final = "window.vegaEmbed = vegaEmbed;"
+
+#: A page that is larger is drawn in less detail, down to this share of what one source can have.
+_MOST_BYTES: Final = 2_900_000
+_LEAST_SHARE: Final = 1 / 64
+
+#: Heights of panels, in pixels: of lines and stacks, of heat maps, of what is as high as wide.
+_HEIGHT: Final = 190
+_HEAT_HEIGHT: Final = 250
+_SQUARE_HEIGHT: Final = 380
 
 
 def write_page(
@@ -56,132 +73,153 @@ def write_page(
 def render_page(
     comparisons: Sequence[Comparison], *, command: str, against: Against | None = None
 ) -> str:
-    """The whole page as text."""
-    template = resources.files("iova.report").joinpath("page.html").read_text(encoding="utf-8")
-    charts: dict[str, Any] = {}
-    sections = [_section(i, comparison, charts) for i, comparison in enumerate(comparisons)]
+    """The whole page as text; the more designs and sources, the less detail."""
+    share = 1 / len(comparisons)
+    page = _rendered(comparisons, command, against, share)
+    while len(page.encode(errors="replace")) > _MOST_BYTES and share > _LEAST_SHARE:
+        share /= 2
+        page = _rendered(comparisons, command, against, share)
+    return page
+
+
+def _rendered(
+    comparisons: Sequence[Comparison], command: str, against: Against | None, share: float
+) -> str:
+    panels: list[dict[str, Any]] = []
+    sections = [_section(i, comparison, panels, share) for i, comparison in enumerate(comparisons)]
     if against:
         sections.append(_against(against))
+    vega = _vega()
+    script = _file("page.js")
     parts = {
         "title": html.escape("iova compare: " + ", ".join(c.source for c in comparisons)),
         "answer": html.escape(" ".join(answer(c) for c in comparisons)),
         "sections": "\n".join(sections),
         "legend": "".join(
-            f"<dt>{html.escape(head)}</dt><dd>{html.escape(meaning)}</dd>"
+            _fact(head, meaning)
             for block in legend_blocks(comparisons, MORE_MACHINE_COLUMNS)
             for head, meaning in block
         ),
-        "limits": html.escape(_limits(comparisons)),
+        "about": "".join(_fact(*fact) for fact in facts_of(comparisons, command)),
         "version": html.escape(_core.VERSION),
-        "command": html.escape(command),
-        "charts": json.dumps(charts, separators=(",", ":")).replace("<", "\\u003c"),
-        "vega": vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
+        "style": _file("page.css"),
+        "charts": json.dumps(panels, separators=(",", ":")).replace("<", "\\u003c"),
+        "vega": vega,
+        "script": script,
+        # What is not one of these scripts does not run, whatever the page holds.
+        "hashes": " ".join(f"'sha256-{_sha256(one)}'" for one in (vega, script)),
     }
     # One pass over the template, so that nothing in a value is taken for a place.
-    pieces = template.split("{{")
+    pieces = _file("page.html").split("{{")
     return pieces[0] + "".join(
         parts[name] + rest for name, _, rest in (piece.partition("}}") for piece in pieces[1:])
     )
 
 
-def _limits(comparisons: Sequence[Comparison]) -> str:
-    """What the numbers rest on."""
-    told = []
-    if any(comparison.simulation is None for comparison in comparisons):
-        told.append(
-            "A replay executes the recorded calls in the order in which they began, on virtual"
-            " time; what the callers would have done differently under another design, and how"
-            " long they would have waited for locks, it can not show."
-        )
-    if any(comparison.simulation for comparison in comparisons):
-        told.append(
-            "A simulated machine executes every call on the real allocator and prices what it did"
-            " by the price table; its times are as good as these prices, and as the workload's"
-            " shape."
-        )
-    return " ".join(told)
+def _file(name: str) -> str:
+    return resources.files("iova.report").joinpath(name).read_text(encoding="utf-8")
 
 
-# ------------------------------------------------------------------------------- the answer
+@cache
+def _vega() -> str:
+    return vl_convert.javascript_bundle(_EXPORTS)
 
 
-def answer(comparison: Comparison) -> str:
-    """What the table says, in a sentence or two."""
-    rows = comparison.rows
-    several = comparison.simulation is not None
-    best = max(rows, key=lambda r: r.cached_percent)
-    least = min(rows, key=lambda r: r.memory_kib_peak)
-    served = _spread([f"{r.cached_percent:.2f}" for r in rows])
-    of = short_count(rows[0].allocations) if several else f"{rows[0].allocations:,}"
-    text = f"{comparison.source}: the caches serve {served} % of {of} allocations"
-    if len(rows) == 1:
-        text += f" under {best.design}, at a peak of {least.memory_kib_peak:,.0f} KiB."
-        return f"{text} {_machine_sentence(comparison)}".rstrip()
-    tied = [r.design for r in rows if f"{r.cached_percent:.2f}" == f"{best.cached_percent:.2f}"]
-    text += f", most under {_listed(tied)}" if len(tied) < len(rows) else " under every design"
-    lean = [r.design for r in rows if round(r.memory_kib_peak) == round(least.memory_kib_peak)]
-    last = _machine_sentence(comparison) if comparison.simulation else _steps_sentence(rows)
-    return (
-        f"{text}; {_listed(lean)} needs the least memory at its peak"
-        f" ({least.memory_kib_peak:,.0f} KiB). {last}"
-    )
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _spread(values: Sequence[str]) -> str:
-    low, high = min(values, key=float), max(values, key=float)
-    return low if low == high else f"{low} to {high}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
-
-
-def _steps_sentence(rows: Sequence[ComparisonRow]) -> str:
-    least = min(rows, key=lambda r: r.tree_steps)
-    most = max(rows, key=lambda r: r.tree_steps)
-    if most.tree_steps == least.tree_steps:
-        return f"Each walks {most.tree_steps:,} tree nodes."
-    return (
-        f"Linux would walk from {least.tree_steps:,} ({least.design}) to"
-        f" {most.tree_steps:,} ({most.design}) tree nodes."
-    )
-
-
-def _machine_sentence(comparison: Comparison) -> str:
-    rows = [runs.machine for runs in comparison.designs if runs.machine is not None]
-    if not rows:
-        return ""
-    least, most = (f(rows, key=lambda r: r.requests_per_s) for f in (min, max))
-    waited = _spread([f"{r.lock_wait_percent:.2g}" for r in rows])
-    rates = [short_count(row.requests_per_s) for row in (least, most)]
-    if rates[0] == rates[1]:
-        rate = f"It completes {rates[0]} requests a second"
-    else:
-        rate = (
-            f"It completes {rates[0]} ({least.design}) to {rates[1]} ({most.design}) requests a"
-            " second"
-        )
-    return f"{rate}; CPUs wait for locks in {waited} % of their time."
+def _fact(head: str, told: str) -> str:
+    return f"<dt>{html.escape(head)}</dt><dd>{html.escape(told)}</dd>"
 
 
 # -------------------------------------------------------------------------------- sections
 
 
-def _section(number: int, comparison: Comparison, charts: dict[str, Any]) -> str:
+def _section(
+    number: int, comparison: Comparison, panels: list[dict[str, Any]], share: float
+) -> str:
     body = _table(
         COLUMNS, [(runs.design, runs.row, runs.row_half_width) for runs in comparison.designs]
     )
     if comparison.simulation:
         body += _machine_table(comparison) + _provenance(comparison.simulation)
     body += "".join(f'<p class="warning">{html.escape(w)}</p>' for w in comparison.warnings)
-    for chart in charts_of(comparison):
-        name = f"{chart.name}{number}"
-        charts[name] = chart.spec
-        body += (
-            f"<figure><figcaption>{html.escape(chart.caption)}</figcaption>"
-            f'<div class="chart" id="{name}"></div></figure>'
-        )
+    charts = charts_of(comparison, share)
+    if charts:
+        body += _bar(number, [runs.design for runs in comparison.designs])
+    for chart in charts:
+        body += _figure(number, chart, panels)
     return f"<section><h2>{html.escape(headline(comparison))}</h2>{body}</section>"
+
+
+def _bar(number: int, designs: Sequence[str]) -> str:
+    """Switches of the designs, which also say their colours, and the zoom in time."""
+    switches = "".join(
+        f'<label><input type="checkbox" data-switch="{i}" checked>{_dot(COLOURS[i % len(COLOURS)])}'
+        f"{html.escape(design)}</label>"
+        for i, design in enumerate(designs)
+    )
+    return (
+        f'<div class="bar" data-source="{number}">{switches}<span class="time">'
+        '<input type="range" class="from" min="0" max="1000" value="0" aria-label="time from">'
+        '<input type="range" class="to" min="0" max="1000" value="1000" aria-label="time to">'
+        '<output></output><button type="button">all</button></span></div>'
+        "<p><small>Drag over a chart to zoom all charts in time, double-click for all of it; point"
+        " at a chart for its values.</small></p>"
+    )
+
+
+def _dot(colour: str) -> str:
+    return f'<span class="dot" style="background:{colour}"></span>'
+
+
+def _figure(number: int, chart: Chart, panels: list[dict[str, Any]]) -> str:
+    square = chart.name == "handovers"
+    boxes = ""
+    for i, panel in enumerate(chart.panels):
+        name = f"{chart.name}{number}-{i}"
+        panels.append(_panel(name, number, panel, square))
+        own = "" if panel.design is None else f' data-design="{panel.design}"'
+        head = f"<h4>{html.escape(panel.title)}</h4>" if panel.title else ""
+        kind = "chart square" if square else "chart"
+        boxes += f'<div class="panel"{own}>{head}<div class="{kind}" id="{name}"></div></div>'
+    return (
+        f'<figure id="{chart.name}{number}"><figcaption><h3>{html.escape(chart.title)}</h3>'
+        f"<p>{html.escape(chart.caption)}</p></figcaption>{_key(chart)}"
+        f'<div class="panels">{boxes}</div></figure>'
+    )
+
+
+def _key(chart: Chart) -> str:
+    """Which colour is what, once for all panels; heat maps have a scale in each."""
+    series = chart.panels[0].hover.get("series", [])
+    if not series:
+        return ""
+    shown = "".join(
+        "<li" + (f' data-design="{one["design"]}"' if one["design"] is not None else "")
+        + f">{_dot(one['colour'])}{html.escape(one['label'])}</li>"
+        for one in series
+    )  # fmt: skip
+    return f'<ul class="key">{shown}</ul>'
+
+
+def _panel(name: str, number: int, panel: Panel, square: bool) -> dict[str, Any]:
+    spec = json.loads(json.dumps(panel.spec))
+    heat = panel.hover["kind"] == "cells"
+    for layer in spec.get("layer", []):
+        layer["encoding"]["color"]["legend"] = None  # the page has its own
+    params = {one["name"]: one["value"] for one in panel.spec["params"]}
+    return {
+        "id": name,
+        "source": number,
+        "timed": "t1" in params,
+        "end": params.get("t1", 0),
+        "height": _SQUARE_HEIGHT if square else _HEAT_HEIGHT if heat else _HEIGHT,
+        "spec": spec,
+        "data": panel.data,
+        "hover": panel.hover,
+    }
 
 
 def _machine_table(comparison: Comparison) -> str:

@@ -1,0 +1,244 @@
+"""The Vega-Lite specifications of the charts' panels.
+
+A panel is one view: lines, a stack, or a heat map. Time runs from the parameters ``t0`` to
+``t1``, so that the page can zoom all panels together; a line whose design's parameter ``d0``,
+``d1`` ... is false is not drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from iova.report.charts_data import Cells, Floats
+
+#: Okabe and Ito, "Color Universal Design" (2008); its yellow and black can not be read on both
+#: a white and a black page.
+COLOURS: Final = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C8C8C",
+)  # fmt: skip
+HEAT: Final = {"scheme": "viridis"}
+
+Spec = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line and the band from its least to its most value; or a layer of a stack."""
+
+    label: str
+    colour: str
+    mean: Floats
+    low: Floats | None = None
+    high: Floats | None = None
+    design: int | None = None  #: it goes when this design is switched off
+    filled: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One view, its data by columns, and what a pointer over it is told."""
+
+    design: int | None  #: the whole panel is this design's
+    title: str
+    spec: Spec
+    data: dict[str, list[float]]
+    hover: dict[str, Any]
+
+
+def numbers(values: Floats, digits: int = 4) -> list[float]:
+    """Values rounded to so many significant digits, whole ones without a point."""
+    shown = [float(f"{value:.{digits}g}") for value in values.tolist()]
+    return [int(value) if value == int(value) else value for value in shown]
+
+
+def times(values: Floats) -> list[float]:
+    """Times, in s."""
+    return [float(f"{value:.7g}") for value in values.tolist()]
+
+
+def _time_axis(end: float) -> tuple[list[Spec], Spec]:
+    """Parameters, and the x channel."""
+    params: list[Spec] = [{"name": "t0", "value": 0}, {"name": "t1", "value": end}]
+    scale = {"domainMin": {"expr": "t0"}, "domainMax": {"expr": "t1"}, "nice": False, "zero": False}
+    axis = {"grid": False, "tickCount": 5}
+    return params, {
+        "field": "t",
+        "type": "quantitative",
+        "title": "time, s",
+        "scale": scale,
+        "axis": axis,
+    }
+
+
+def _data() -> Spec:
+    return {"name": "rows"}
+
+
+def lines(
+    start: Floats, end: float, series: Sequence[Line], unit: str, *,
+    design: int | None = None, title: str = "", highest: float | None = None,
+) -> Panel:  # fmt: skip
+    """Lines over time, each with its band."""
+    params, x = _time_axis(end)
+    shown = sorted({line.design for line in series if line.design is not None})
+    params += [{"name": f"d{i}", "value": True} for i in shown]
+    scale: Spec = {"zero": True, "nice": True}
+    if highest is not None:
+        scale["domain"] = [0, highest or 1]
+    colour = {"domain": [line.label for line in series], "range": [line.colour for line in series]}
+    data, layers = {"t": times(start)}, []
+    for i, line in enumerate(series):
+        data[f"m{i}"] = numbers(line.mean)
+        y = {
+            "type": "quantitative",
+            "title": unit,
+            "scale": scale,
+            "axis": {"format": "~s", "tickCount": 5},
+        }
+        tint = {"datum": line.label, "type": "nominal", "scale": colour, "title": None}
+        kept = [] if line.design is None else [{"filter": f"d{line.design}"}]
+        common: Spec = {"interpolate": "step-after", "clip": True}
+        if line.low is not None and line.high is not None and (line.low != line.high).any():
+            data[f"l{i}"], data[f"h{i}"] = numbers(line.low), numbers(line.high)
+            layers.append({
+                "transform": kept,
+                "mark": {"type": "area", "opacity": 0.28, "line": False} | common,
+                "encoding": {
+                    "x": x, "y": y | {"field": f"l{i}"}, "y2": {"field": f"h{i}"}, "color": tint,
+                },
+            })  # fmt: skip
+        mark: Spec = {"type": "line", "strokeWidth": 1.8} | common
+        if line.filled:
+            mark = {"type": "area", "opacity": 0.35, "line": {"strokeWidth": 1.2}} | common
+        layers.append({
+            "transform": kept,
+            "mark": mark,
+            "encoding": {"x": x, "y": y | {"field": f"m{i}"}, "color": tint},
+        })  # fmt: skip
+    spec = {"data": _data(), "params": params, "layer": layers}
+    hover = {
+        "kind": "series",
+        "unit": unit,
+        "series": [_told(i, line) for i, line in enumerate(series)],
+    }
+    return Panel(design, title, spec, data, hover)
+
+
+def _told(i: int, line: Line) -> dict[str, Any]:
+    return {"key": i, "label": line.label, "colour": line.colour, "design": line.design}
+
+
+def stack(
+    edges: Floats, end: float, series: Sequence[Line], unit: str, *,
+    design: int | None = None, title: str = "", highest: float | None = None,
+) -> Panel:  # fmt: skip
+    """Quantities on top of each other, the first at the bottom."""
+    params, x = _time_axis(end)
+    data = {"t": times(edges[:-1])}
+    total = np.zeros(max(0, len(edges) - 1))
+    colour = {"domain": [line.label for line in series], "range": [line.colour for line in series]}
+    scale: Spec = {"zero": True} if highest is None else {"domain": [0, highest or 1]}
+    layers = []
+    for i, line in enumerate(series):
+        data[f"m{i}"], data[f"l{i}"] = numbers(line.mean), numbers(total)
+        total = total + line.mean
+        data[f"h{i}"] = numbers(total)
+        y = {
+            "type": "quantitative",
+            "title": unit,
+            "scale": scale,
+            "axis": {"format": "~s", "tickCount": 5},
+        }
+        layers.append({
+            "mark": {"type": "area", "interpolate": "step-after", "clip": True, "opacity": 0.9},
+            "encoding": {
+                "x": x, "y": y | {"field": f"l{i}"}, "y2": {"field": f"h{i}"},
+                "color": {"datum": line.label, "type": "nominal", "scale": colour, "title": None},
+            },
+        })  # fmt: skip
+    spec = {"data": _data(), "params": params, "layer": layers}
+    hover = {"kind": "series", "unit": unit, "stacked": True,
+             "series": [_told(i, line) for i, line in enumerate(series)]}  # fmt: skip
+    return Panel(design, title, spec, data, hover)
+
+
+def heat(
+    cells: Cells, *, x_title: str, y_title: str, legend: str, names: Sequence[str],
+    end: float | None, x_domain: tuple[float, float], y_domain: tuple[float, float],
+    highest: float, log: bool = False, mixed: bool = False, falling: bool = False,
+    addresses: Sequence[int] = (), design: int | None = None, title: str = "",
+) -> Panel:  # fmt: skip
+    """A heat map.
+
+    Args:
+        cells: its rectangles; the first value gives the colour, with ``mixed`` the second the
+            strength of it, 0..1.
+        x_title: of the axis.
+        y_title: of the axis.
+        legend: what the colour says.
+        names: of the values, as a pointer is told.
+        end: x is time, up to here; None: it is not.
+        x_domain: if it is not time.
+        y_domain: from bottom to top.
+        highest: the colour scale ends there.
+        log: the colour scale is logarithmic.
+        mixed: colours run from live to cached.
+        falling: the y axis begins at the top.
+        addresses: y are these, one a row.
+        design: the panel is this design's.
+        title: of the panel.
+    """
+    params, x = _time_axis(end) if end is not None else ([], _plain_axis(x_title, x_domain))
+    y_axis: Spec = {"grid": False, "tickCount": 5}
+    if addresses:
+        names_of_rows = ",".join(f"'0x{one:x}'" for one in addresses)
+        y_axis["labelExpr"] = f"[{names_of_rows}][datum.value] || ''"
+        y_axis["values"] = list(range(0, len(addresses), max(1, len(addresses) // 6)))
+    else:
+        y_axis |= {"format": "d", "tickMinStep": 1}
+    y = {"field": "y", "type": "quantitative", "title": y_title, "axis": y_axis,
+         "scale": {"domain": list(y_domain), "nice": False, "zero": False,
+                   "reverse": falling}}  # fmt: skip
+    colour: Spec = {"field": "v0", "type": "quantitative", "title": legend}
+    across: Spec = {"x": x | {"field": "x"}, "x2": {"field": "x2"}}
+    encoding: Spec = across | {"y": y, "y2": {"field": "y2"}}
+    bar = {
+        "orient": "bottom",
+        "gradientLength": 160,
+        "gradientThickness": 8,
+        "format": "~s",
+        "tickCount": 4,
+    }
+    if mixed:
+        colour["scale"] = {"domain": [0, 1], "range": ["#0072B2", "#E69F00"], "interpolate": "rgb"}
+        colour["legend"] = bar | {"values": [0, 1], "labelExpr": "datum.value ? 'cached' : 'live'"}
+        encoding["opacity"] = {"field": "v1", "type": "quantitative", "scale": None}  # fmt: skip
+    else:
+        kind: Spec = (
+            {"type": "log", "domain": [1, max(highest, 2)]}
+            if log
+            else {"domain": [0, highest or 1]}
+        )
+        colour["scale"] = HEAT | kind
+        colour["legend"] = bar
+    encoding["color"] = colour
+    mark = {"type": "rect", "clip": True, "x2Offset": 0.5, "y2Offset": 0.5 if falling else -0.5}
+    spec = {"data": _data(), "params": params, "mark": mark, "encoding": encoding}
+    data: dict[str, list[float]] = {
+        "x": times(cells.x), "x2": times(cells.x2),
+        "y": [int(v) for v in cells.y], "y2": [int(v) for v in cells.y2],
+        **{f"v{i}": numbers(values) for i, values in enumerate(cells.values)},
+    }  # fmt: skip
+    hover = {"kind": "cells", "x": x_title, "y": y_title, "names": list(names),
+             "addresses": [f"0x{one:x}" for one in addresses]}  # fmt: skip
+    return Panel(design, title, spec, data, hover)
+
+
+def _plain_axis(title: str, domain: tuple[float, float]) -> Spec:
+    axis = {"grid": False, "tickCount": 5, "format": "d", "tickMinStep": 1}
+    scale = {"domain": list(domain), "nice": False, "zero": False}
+    return {"field": "x", "type": "quantitative", "title": title, "axis": axis, "scale": scale}

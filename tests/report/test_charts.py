@@ -1,0 +1,68 @@
+"""Series and tables reduced to what a screen shows: nothing of note gets lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from comparisons import compared
+from iova.designs import parse_design
+from iova.lab.compare import compare
+from iova.report import charts, charts_data
+from tables import alloc, free, trace_of
+
+
+def test_long_series_are_reduced_but_keep_least_and_most() -> None:
+    t, values = np.arange(50_000) / 1000, np.arange(50_000) % 7 + 1.0
+    values[31_337], values[40_000] = 99, 0
+    one = charts_data.reduced(t, values, 300)
+    assert len(one.start) == 300
+    assert one.high.max() == 99
+    assert one.low.min() == 0
+    assert (one.low <= one.mean).all()
+    assert (one.mean <= one.high).all()
+    assert one.start[0] == 0
+    short = charts_data.reduced(t[:5], values[:5], 300)
+    assert short.mean.tolist() == values[:5].tolist()
+
+
+def test_growth_of_a_counter_is_whole_whatever_the_stretches() -> None:
+    t = np.arange(1001) / 10
+    counter = np.cumsum(np.arange(1001) % 13).astype(float)
+    edges, (grown,) = charts_data.growth(t, [counter], 37)
+    assert len(edges) == len(grown) + 1 == 38
+    assert grown.sum() == counter[-1] - counter[0]
+
+
+def test_equal_neighbours_in_time_are_one_cell_and_nothing_is_none() -> None:
+    grid = np.array([[0, 3], [0, 3], [5, 3], [5, 0]], dtype=float)
+    cells = charts_data.cells_of(np.arange(5.0), np.array([0.0, 10, 20]), grid)
+    boxes = list(zip(cells.x, cells.x2, cells.y, cells.y2, cells.values[0], strict=True))
+    assert boxes == [(2, 4, 0, 10, 5), (0, 3, 10, 20, 3)]
+
+
+def test_what_allocations_are_served_by_adds_up() -> None:
+    (served,) = [one for one in charts.charts_of(compared(samples=60)) if one.name == "served"]
+    for panel in served.panels:
+        assert max(panel.data["h3"]) == pytest.approx(100, rel=1e-3)
+
+
+def test_a_map_leaves_out_what_is_reserved_and_what_is_never_used() -> None:
+    rows = [alloc(i, i, size=1, limit=0xFFFFF, pfn=0xFFFFF - i) for i in range(300)]
+    rows += [alloc(400, 300, size=1, limit=0x1FFF, pfn=0x1FFF), free(1_000_000, 300)]
+    reserve = dict(alloc(0, 0), op=2, slot=None, size=None, limit=None)
+    rows.insert(0, reserve | {"t": 0, "pfn": 0x40000, "last": 0x7FFFF})
+    shown = compare("it", trace_of(*rows), [parse_design("linux-6.12")], samples=50, tables=True)
+    tables = shown.results[0].tables
+    assert tables is not None
+    assert tables.allocated[-1].sum() == 301
+    (space,) = [one for one in charts.charts_of(shown) if one.name == "space"]
+    addresses = space.panels[0].hover["addresses"]
+    assert addresses[0] == "0x1fff000"
+    assert all(int(one, 16) > 0x7FFFF000 for one in addresses[1:])
+
+
+def test_without_tables_there_are_no_heat_maps_and_without_samples_no_charts() -> None:
+    names = [one.name for one in charts.charts_of(compared(samples=60))]
+    assert names == ["depot", "pages", "served", "throughput", "waits", "steps", "memory"]
+    assert charts.charts_of(compared()) == []

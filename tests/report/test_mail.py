@@ -1,0 +1,68 @@
+"""The plain text for a mail, and the pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from comparisons import compared
+from iova.designs import parse_design
+from iova.errors import InputError
+from iova.lab.compare import compare
+from iova.report.mail import mail_text
+from iova.report.pictures import write_pictures
+from tables import alloc, filling_depot, trace_of
+
+
+def test_a_mail_has_72_columns_and_all_numbers() -> None:
+    designs = ("linux-6.1", "unbounded", "linux-6.12,threshold=1", "linux-7.3", "trim")
+    shown = compared(*designs, samples=60, settings=["depth=64"])
+    text = mail_text([shown], "iova compare busy --text")
+    assert max(map(len, text.splitlines())) <= 72
+    assert text.isascii()
+    for told in ("[5] trim", "requests completed a second", "seed 1", "command: iova compare busy"):
+        assert told in text
+    peak = f"{shown.rows[4].cached_percent:.2f}"
+    assert any(line.split()[-1] == peak for line in text.splitlines() if "served from" in line)
+
+
+def test_strips_show_the_depot_as_it_grows_and_reaches_its_most() -> None:
+    rows = filling_depot(6)
+    rows.append(alloc(rows[-1]["t"] + 50_000, 0))
+    shown = compare("x", trace_of(*rows), [parse_design("unbounded")], samples=200)
+    text = mail_text([shown], "")
+    head, strip = text.split("full magazines in the depots over ")[1].splitlines()[:2]
+    assert head.endswith("@ is 6:")
+    bar = strip.split("|")[1]
+    assert len(bar) == 54
+    assert (bar[0], bar[-1]) == (" ", "@")
+
+
+def test_names_in_a_mail_do_not_steer_a_terminal() -> None:
+    rows = trace_of(*filling_depot(2))
+    text = mail_text([compare("\x1b[31m\u202e", rows, [parse_design("unbounded")])], "a\nb")
+    assert "\x1b" not in text
+    assert "\\x1b[31m" in text
+
+
+def test_pictures_are_written_whole_under_harmless_names(tmp_path: Path) -> None:
+    specs = [parse_design(name) for name in ("linux-6.1", "linux-6.12")]
+    shown = compare("../x y/<b>", trace_of(*filling_depot(3)), specs, samples=40, tables=True)
+    written = write_pictures([shown, shown], tmp_path / "new" / "img")
+    assert {path.parent for path in written} == {tmp_path / "new" / "img"}
+    assert sorted(path.name for path in written) == sorted(
+        p.name for p in (tmp_path / "new" / "img").iterdir()
+    )
+    names = {path.name for path in written}
+    assert {"b-depot.png", "b-depot.svg", "b~2-space.svg"} <= names
+    for path in written:
+        content = path.read_bytes()
+        assert content.startswith(b"\x89PNG" if path.suffix == ".png" else b"<svg")
+        assert len(content) > 3000
+
+
+def test_a_folder_that_can_not_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be made"):
+        write_pictures([], tmp_path / "file" / "img")
