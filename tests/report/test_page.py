@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import pytest
 
 from comparisons import compared
@@ -21,8 +20,6 @@ from iova.lab.compare import Comparison, compare
 from iova.lab.result_file import result_json, stored
 from iova.report import page
 from iova.report.answer import answer
-from iova.report.charts import charts_of
-from iova.report.pictures import picture_spec
 from tables import alloc, filling_depot, trace_of
 
 HOSTILE = "</script><script>alert(1)</script><b onload='x'>\"&"
@@ -110,12 +107,6 @@ def test_every_design_has_its_panel_or_its_line_in_each_chart() -> None:
     for name in ("steps", "memory"):
         series = panel(text, f"{name}0-0")["hover"]["series"]
         assert [(one["design"], one["label"]) for one in series] == list(enumerate(designs))
-
-
-def test_every_specification_is_valid_vega_lite() -> None:
-    for given in (comparison(), compared(samples=60, tables=True)):
-        for chart in charts_of(given):
-            alt.Chart.from_dict(picture_spec(chart, given))
 
 
 def test_many_designs_and_sources_stay_below_three_megabytes() -> None:
