@@ -18,6 +18,10 @@ EXTRAS = {"tune": "tune", "top": "lab,live"}
 
 def main() -> None:
     """Run the command with the arguments of this process."""
+    if sys.argv[1:2] == ["record"]:  # needs none of the packages, and often has no time for them
+        from iova import cli_record
+
+        sys.exit(cli_record.main(sys.argv[2:]))
     missing = [name for name in LAB_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         sys.exit(_run_bare(sys.argv[1:], missing))

@@ -18,7 +18,16 @@ from typing import Annotated, Any
 
 import typer
 
-from iova import cli_convert, cli_explain, cli_options, cli_sweep, cli_top, cli_tune, samples
+from iova import (
+    cli_convert,
+    cli_explain,
+    cli_options,
+    cli_record,
+    cli_sweep,
+    cli_top,
+    cli_tune,
+    samples,
+)
 from iova.cli_compare import (
     CompareRequest,
     compare_all,
@@ -249,6 +258,17 @@ def list_(what: cli_options.ListName = None, as_json: cli_options.AsJson = False
         print_result("list", {name: lists[name][0] for name in chosen})
     else:
         print("\n\n".join(lists[name][1] for name in chosen))
+
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+    help=cli_record.SUMMARY,
+)
+def record(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Hand over to the recorder, which parses its own arguments."""
+    raise typer.Exit(cli_record.main(arguments or []))
 
 
 cli_convert.register(app)

@@ -1,16 +1,20 @@
-"""Readers of kernel traces: text of ftrace and perf, ``trace.dat``, and Parquet."""
+"""Readers of kernel traces: text of ftrace and perf, ``trace.dat``, recordings, and Parquet.
+
+And the recorder. It can do without Polars, so that is loaded at the first use.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from iova.events import Trace
 from iova.sources.formats import Format, format_of, refuse_unmarked
-from iova.sources.parquet import read_parquet
-from iova.sources.pieces import PARQUET_MAGIC, Input, open_input, with_head
 from iova.sources.report import ImportReport, Malformed, Pairing, Progress
-from iova.sources.text import import_text, refuse_losses
+
+if TYPE_CHECKING:
+    from iova.events import Trace
+    from iova.sources.pieces import Input
 
 __all__ = ["Format", "ImportReport", "Loaded", "Malformed", "Pairing", "Progress", "load"]
 
@@ -41,9 +45,16 @@ def load(
     Raises:
         InputError: it cannot be read, holds no event of the allocator, or lost events.
     """
+    from iova.sources.parquet import read_parquet
+    from iova.sources.pieces import PARQUET_MAGIC, open_input
+    from iova.sources.record.ring_file import RING_MAGIC
+    from iova.sources.text import refuse_losses
+
     with open_input(str(source)) as opened:
-        if kind is None and opened.start == PARQUET_MAGIC:
-            kind = Format.PARQUET
+        if kind is None:
+            kind = {PARQUET_MAGIC: Format.PARQUET, RING_MAGIC: Format.RECORDING}.get(opened.start)
+        if kind == Format.RECORDING:
+            return _load_recording(opened, allow_lost, progress)
         if kind != Format.PARQUET:
             return _load_text(opened, kind, allow_lost, progress)
         refuse_unmarked(opened.name, kind, opened.start)
@@ -59,9 +70,18 @@ def load(
     return Loaded(trace, report)
 
 
+def _load_recording(opened: Input, allow_lost: bool, progress: Progress | None) -> Loaded:
+    from iova.sources.record.decode import import_recording
+
+    return Loaded(*import_recording(opened, allow_lost=allow_lost, progress=progress))
+
+
 def _load_text(
     opened: Input, kind: Format | None, allow_lost: bool, progress: Progress | None
 ) -> Loaded:
+    from iova.sources.pieces import with_head
+    from iova.sources.text import import_text
+
     text = with_head(opened.text(progress))
     found = kind or format_of(opened.name, text[0])
     refuse_unmarked(opened.name, found, text[0])

@@ -1,6 +1,7 @@
 """The importer's scanner: text of ftrace or perf in, in pieces of any size, rows of events out.
 
-Addresses of kernel objects appear in :meth:`Scanner.domains` and in excerpts alone, never in rows.
+Addresses of kernel objects appear in :meth:`Scanner.domains`, :meth:`Scanner.domain_addresses`
+and in excerpts alone, never in rows.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,21 @@ class Scanner:
     def __new__(cls, seed: int, perf: bool = False) -> Scanner: ...
     def feed(self, text: bytes | bytearray | memoryview) -> None:
         """Take the next piece of the text; releases the GIL. Raises MemoryError."""
+    def feed_pages(
+        self,
+        file: bytes | bytearray | memoryview,
+        formats: Sequence[tuple[int, str, Sequence[tuple[str, int, int]]]],
+        pages: Any,
+    ) -> None:
+        """Take ring buffer pages that lie in ``file``; releases the GIL. Raises MemoryError.
+
+        ``formats``: for each event its number, its name, and its fields: name, offset and size in
+        bytes. ``pages``: an array (pages, 3) of uint64, C-contiguous: CPU, offset and length in
+        bytes; sorted by CPU, each CPU's in the order in which they were read.
+
+        Raises:
+            ValueError: an event lacks a field that its rows need.
+        """
     def finish(self) -> None:
         """Take the end of the text. Raises MemoryError."""
     def counts(self) -> dict[str, int]:
@@ -41,6 +57,8 @@ class Scanner:
 
         A work is (address, order); a negative order is unknown (-1) or contradicted (-2).
         """
+    def domain_addresses(self) -> list[int]:
+        """For each domain, its address in the kernel: to tie it to a device, not for rows."""
     def reclaim_runs(self) -> list[tuple[int, int]]:
         """For each reclaim row: domain, and index among the domain's works."""
     def set_reclaim_sizes(self, sizes: Sequence[int | None]) -> None:

@@ -28,6 +28,7 @@ cdef extern from "calls.h":
     enum:
         ORDER_UNKNOWN
     struct domain_seen:
+        uint64_t iovad
         uint64_t start
         uint64_t *works
         int8_t *orders
@@ -112,6 +113,23 @@ cdef extern from "scan.h":
     bool_t scan_finish(scanner *) nogil
 
 
+cdef extern from "ring.h":
+    enum:
+        RING_LACKS_A_FIELD
+    struct ring:
+        pass
+    struct ring_page:
+        uint64_t cpu
+        uint64_t offset
+        uint64_t length
+    struct ring_format_field:
+        const char *name
+        uint64_t offset
+        uint64_t size
+    int ring_bind(ring *, uint64_t, const char *, const ring_format_field *, size_t)
+    bool_t ring_feed(const ring *, scanner *, const uint8_t *, size_t, const ring_page *, size_t) nogil
+
+
 cdef extern from "arrow.h":
     struct ArrowArrayStream:
         void (*release)(ArrowArrayStream *) noexcept nogil
@@ -123,6 +141,25 @@ cdef void release_capsule(object capsule) noexcept:
     if stream.release != NULL:
         stream.release(stream)
     free(stream)
+
+
+cdef bind_event(ring *bound, number, name, fields):
+    cdef ring_format_field *listed = <ring_format_field *>calloc(len(fields) + 1, sizeof(ring_format_field))
+    cdef size_t i = 0
+    cdef int outcome
+    if listed == NULL:
+        raise MemoryError("no memory for the formats of the events")
+    names = [field[0].encode("ascii", "replace") for field in fields]
+    event = name.encode("ascii", "replace")
+    try:
+        for _, offset, width in fields:
+            listed[i] = ring_format_field(<const char *>names[i], <uint64_t>offset, <uint64_t>width)
+            i += 1
+        outcome = ring_bind(bound, <uint64_t>number, event, listed, i)
+    finally:
+        free(listed)
+    if outcome == RING_LACKS_A_FIELD:
+        raise ValueError(f"the format of {name} lacks a field")
 
 
 cdef class Scanner:
@@ -147,6 +184,32 @@ cdef class Scanner:
             fits = scan_feed(self._scanner, first, length)
         if not fits:
             raise MemoryError("no memory for the events of this trace")
+
+    def feed_pages(self, const unsigned char[::1] file not None, formats, const uint64_t[:, ::1] pages not None):
+        cdef ring *bound
+        cdef const unsigned char *first = NULL
+        cdef const ring_page *listed = NULL
+        cdef size_t size = <size_t>file.shape[0]
+        cdef size_t count = <size_t>pages.shape[0]
+        cdef bint fits
+        if pages.shape[1] != 3:
+            raise ValueError("a page is its CPU, its offset and its length")
+        if size == 0 or count == 0:
+            return
+        bound = <ring *>calloc(1, sizeof(ring))
+        if bound == NULL:
+            raise MemoryError("no memory for the formats of the events")
+        try:
+            for number, name, fields in formats:
+                bind_event(bound, number, name, fields)
+            first = &file[0]
+            listed = <const ring_page *>&pages[0, 0]
+            with nogil:
+                fits = ring_feed(bound, self._scanner, first, size, listed, count)
+        finally:
+            free(bound)
+        if not fits:
+            raise MemoryError("no memory for the events of this recording")
 
     def finish(self):
         cdef bint fits
@@ -220,6 +283,10 @@ cdef class Scanner:
             works = tuple((d.works[k], d.orders[k]) for k in range(d.work_count))
             seen.append((d.start, d.granule, bool(d.born), bool(d.destroyed), works))
         return seen
+
+    def domain_addresses(self):
+        cdef size_t i
+        return [self._scanner.calls.domains[i].iovad for i in range(self._scanner.calls.domain_count)]
 
     def reclaim_runs(self):
         cdef size_t i

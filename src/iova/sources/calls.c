@@ -80,7 +80,7 @@ static enum calls_outcome domain_of(struct calls *calls, uint64_t iovad, enum do
     *number = (uint32_t)calls->domain_count;
     if (!fits || !table_put(&calls->numbers, iovad, 0, *number, &before))
         return CALLS_NO_MEMORY;
-    calls->domains[calls->domain_count++] = (struct domain_seen){.start = 1, .granule = 4096};
+    calls->domains[calls->domain_count++] = (struct domain_seen){.iovad = iovad, .start = 1, .granule = 4096};
     return CALLS_OK;
 }
 

@@ -37,6 +37,7 @@ enum { CALLS_MAX_DOMAINS = 65536, CALLS_WORKS = 6 };
 enum { ORDER_UNKNOWN = -1, ORDER_CONTRADICTED = -2 };
 
 struct domain_seen {
+    uint64_t iovad; /* its address; it can be that of an earlier domain */
     uint64_t start;     /* lowest page frame, where born */
     uint64_t works[CALLS_WORKS];
     int8_t orders[CALLS_WORKS]; /* size class of each work, or ORDER_UNKNOWN, ORDER_CONTRADICTED */

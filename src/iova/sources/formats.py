@@ -25,6 +25,7 @@ class Format(StrEnum):
     FTRACE = "ftrace"  #: text of tracefs' ``trace`` and ``trace_pipe``, and of ``trace-cmd report``
     TRACE_DAT = "trace.dat"  #: what ``trace-cmd record`` writes
     PERF = "perf"  #: text of ``perf script``
+    RECORDING = "recording"  #: raw pages, as ``iova record -o FILE.iovaring`` keeps them
     PARQUET = "parquet"  #: what ``iova convert`` writes
 
 

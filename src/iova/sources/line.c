@@ -210,48 +210,58 @@ static bool read_unmap(const struct cursor *c, const char *p)
 
 /* ---------------------------------------------------------------- what the numbers may be */
 
-static bool check_values(const struct cursor *c)
+const char *record_problem(const struct record *r)
 {
-    const struct record *r = c->record;
     const uint64_t *v = r->v;
 
     switch (r->kind) {
     case KIND_INIT:
         if (v[1] == 0 || v[1] & (v[1] - 1) || v[1] > 1u << 16)
-            return malformed(c, c->end, "the granule is no power of two up to 65536");
+            return "the granule is no power of two up to 65536";
         break;
     case KIND_ALLOC:
     case KIND_FREE:
     case KIND_TREE_ALLOC:
         if (v[1] == 0)
-            return malformed(c, c->end, "the size is zero");
+            return "the size is zero";
         break;
     case KIND_RESERVE:
     case KIND_TREE_REMOVE:
         if (v[1] > v[2])
-            return malformed(c, c->end, "the range ends before it starts");
+            return "the range ends before it starts";
         break;
     case KIND_TREE_ALLOC_RET:
         if ((r->has & (HAS_V1 | HAS_V2)) == (HAS_V1 | HAS_V2) && v[1] > v[2])
-            return malformed(c, c->end, "the range ends before it starts");
+            return "the range ends before it starts";
         break;
     case KIND_MAGAZINE_FREE:
         if (v[1] > UINT32_MAX)
-            return malformed(c, c->end, "the number is too large for this field");
+            return "the number is too large for this field";
         break;
     case KIND_DEPOT_WORK:
         if (v[2] > UINT32_MAX)
-            return malformed(c, c->end, "the number is too large for this field");
+            return "the number is too large for this field";
         break;
     case KIND_FREE_CPU:
     case KIND_CPU_DEAD:
         if (v[1] >= LINE_MAX_CPUS)
-            return malformed(c, c->end, "the CPU's number is too large");
+            return "the CPU's number is too large";
+        break;
+    case KIND_UNMAP:
+        if (v[2] <= v[1])
+            return "the range is empty";
         break;
     default:
         break;
     }
-    return true;
+    return NULL;
+}
+
+static bool check_values(const struct cursor *c)
+{
+    const char *problem = record_problem(c->record);
+
+    return !problem || malformed(c, c->end, problem);
 }
 
 static bool read_payload(const struct cursor *c, const struct event *event, const char *p)

@@ -90,6 +90,9 @@ struct line_memory {
     } probe[VOCABULARY_EVENTS];
 };
 
+/* What is wrong with the numbers of a record whose fields are all there, as a string constant; or NULL. */
+const char *record_problem(const struct record *record);
+
 /* An empty memory. */
 void line_prepare(struct line_memory *memory, enum line_layout layout);
 

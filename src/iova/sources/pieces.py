@@ -7,6 +7,7 @@ compressed input is so small that what it can expand to is bounded as well.
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import stat
 import sys
@@ -87,6 +88,23 @@ class Input:
                 hint="Parquet is read as a whole: write it to a file and name that.",
             )
         return io.BytesIO(everything)
+
+    @contextmanager
+    def mapped(self) -> Iterator[memoryview]:
+        """Everything, of a file without reading it.
+
+        Raises:
+            InputError: it is a stream of more than so many bytes.
+        """
+        if not self._size:
+            yield self.read_all().getbuffer()
+            return
+        with mmap.mmap(self._file.fileno(), self._size, access=mmap.ACCESS_READ) as file:
+            view = memoryview(file)
+            try:
+                yield view
+            finally:
+                view.release()
 
     def end(self, length: int) -> bytes | None:
         """The last bytes, so many at most; None of what is no file."""

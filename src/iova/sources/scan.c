@@ -409,6 +409,57 @@ bool scan_feed(struct scanner *s, const char *text, size_t len)
     return !s->no_memory;
 }
 
+/* ---------------------------------------------------------------- what is no text */
+
+/* Whatever came as text comes before this. */
+static void empty_window(struct scanner *s)
+{
+    while (s->older_count || s->newer_count)
+        release_older(s);
+}
+
+bool scan_take(struct scanner *s, struct record *record, int event)
+{
+    const char *problem;
+
+    empty_window(s);
+    s->counts.lines++;
+    s->counts.events[event]++;
+    record->line = (uint32_t)s->counts.lines;
+    if (record->kind == KIND_IGNORED)
+        return !s->no_memory;
+    problem = record_problem(record);
+    if (!problem && s->released && record->t < s->released_t)
+        problem = "the time goes back";
+    if (problem) {
+        malformed_record(s, record, problem);
+        return !s->no_memory;
+    }
+    s->released = true;
+    s->released_t = record->t;
+    take_record(s, record);
+    return !s->no_memory;
+}
+
+void scan_unknown_id(struct scanner *s, unsigned id)
+{
+    char name[16];
+
+    s->counts.lines++;
+    count_unknown(s, name, (size_t)snprintf(name, sizeof(name), "id_%u", id & 0xffff));
+}
+
+void scan_malformed(struct scanner *s, const char *problem)
+{
+    s->counts.lines++;
+    new_problem(s, s->counts.lines, problem);
+}
+
+void scan_lost(struct scanner *s, uint64_t lost)
+{
+    add_lost(s, lost);
+}
+
 bool scan_finish(struct scanner *s)
 {
     if (s->carry_len)

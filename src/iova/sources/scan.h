@@ -94,6 +94,19 @@ void scan_free(struct scanner *scanner);
 /* Takes the next piece of the text. False: no memory, and the scanner can only be freed. */
 bool scan_feed(struct scanner *scanner, const char *text, size_t len);
 
+/* For who reads no text (ring.h), between pieces or instead of them. Times must not go back; every event counts as a
+ * line. `event` indexes `vocabulary`. False: no memory. */
+bool scan_take(struct scanner *scanner, struct record *record, int event);
+
+/* An event of a number that nobody named. */
+void scan_unknown_id(struct scanner *scanner, unsigned id);
+
+/* Something that could not be used; where it stands is told by the number of the event before it. */
+void scan_malformed(struct scanner *scanner, const char *problem);
+
+/* Events that are missing here. */
+void scan_lost(struct scanner *scanner, uint64_t lost);
+
 /* After the last piece. A last line without line end may be cut short: if it is an event, it is malformed. */
 bool scan_finish(struct scanner *scanner);
 

@@ -63,14 +63,14 @@ def import_text(
     sidecar = _both(sidecar, told)
     counts = scanner.counts()
     lost = max(counts["lost"], sidecar.lost)
-    malformed = sorted([*malformed, *map(_malformed_line, scanner.problems())], key=_place)
+    malformed = sorted([*malformed, *map(malformed_line, scanner.problems())], key=_place)
     malformed_count = counts["malformed"] + sum(problem.line == 0 for problem in malformed)
     if not scanner.domains():
         raise _nothing_found(opened.name, malformed)
     refuse_losses(opened.name, lost, allow_lost)
     if kind == Format.PERF and not counts["loss_lines"]:
         sidecar = replace(sidecar, notes=(*sidecar.notes, _PERF_NOTE))
-    notes = [*sidecar.notes, *_set_reclaim_sizes(scanner, sidecar.stride), *_notes(scanner)]
+    notes = [*sidecar.notes, *set_reclaim_sizes(scanner, sidecar.stride), *scan_notes(scanner)]
     domains = _domains(scanner, sidecar.mode)
     pairing = Pairing(**scanner.pairing())
     events = pl.DataFrame(scanner)
@@ -150,7 +150,7 @@ def _feed(scanner: Scanner, pieces: Iterable[memoryview]) -> list[Malformed]:
 # ------------------------------------------------------------------------------ problems
 
 
-def _malformed_line(problem: tuple[int, int, str, int, bytes]) -> Malformed:
+def malformed_line(problem: tuple[int, int, str, int, bytes]) -> Malformed:
     line, column, what, excerpt_column, excerpt = problem
     shown = excerpt.decode("utf-8", errors="backslashreplace")
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
@@ -179,7 +179,7 @@ def _nothing_found(source: str, malformed: list[Malformed]) -> InputError:
 # ---------------------------------------------------------------------- what is known
 
 
-def _set_reclaim_sizes(scanner: Scanner, stride_hint: int | None) -> list[str]:
+def set_reclaim_sizes(scanner: Scanner, stride_hint: int | None) -> list[str]:
     """Tell the scanner the size class of each depot run, where it can be known."""
     works = [domain[4] for domain in scanner.domains()]
     classes = classes_of_works(works, stride_hint)
@@ -196,7 +196,7 @@ def _set_reclaim_sizes(scanner: Scanner, stride_hint: int | None) -> list[str]:
     return notes
 
 
-def _notes(scanner: Scanner) -> list[str]:
+def scan_notes(scanner: Scanner) -> list[str]:
     notes = []
     if scanner.mixed_granules():
         notes.append("domains differ in granule: the page frames of unmap rows may be off")

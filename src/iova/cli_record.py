@@ -1,0 +1,262 @@
+"""``iova record``: what the allocator of a live kernel does, as a trace.
+
+Its arguments are parsed here and not with the other verbs' library: on the slow machine that is
+recorded, loading that and Polars would last longer than the recording.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from iova.errors import InputError, IovaError
+from iova.files import appearing_whole, file_to_write
+from iova.sources.record.machine import BDF
+from iova.sources.record.probes import boot_words
+from iova.sources.record.recorder import Plan, Recorded, Status, record
+from iova.sources.record.ring_file import SUFFIX
+from iova.sources.record.session import BUFFER_KIB, LEVELS
+from iova.sources.record.tracefs import clean_up, find_tracefs
+
+PARTLY_DONE: Final = 3
+INTERRUPTED: Final = 130
+DEFAULT_OUT: Final = "iova.parquet"
+
+SUMMARY: Final = "Record what the IOVA allocator of this machine's kernel does (root, Linux)."
+
+_EPILOG: Final = """\
+Stops after --duration, with COMMAND, at --max-bytes or on Ctrl-C; the trace is then written.
+OUT.iovaring keeps the raw pages instead, to be decoded on another machine by
+`iova convert OUT.iovaring OUT.parquet`.
+Exit status: 0 done; 2 an error, or events were lost; 3 recorded, but it ended before it should.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The verb's arguments."""
+    made = argparse.ArgumentParser(
+        prog="iova record",
+        description=SUMMARY,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="iova record [-o OUT] [--duration S] [options] [-- COMMAND ...]",
+        allow_abbrev=False,
+    )
+    add = made.add_argument
+    add("-o", "--out", default=DEFAULT_OUT, metavar="OUT",
+        help=f"file to write: Parquet, or raw pages if it ends with {SUFFIX} (%(default)s)")  # fmt: skip
+    add("--duration", type=_seconds, metavar="S", help="stop after so many seconds")
+    add("--device", action="append", default=[], type=_device, metavar="BDF",
+        help="keep the domains of this PCI device alone, e.g. 0000:01:00.0; may be repeated")  # fmt: skip
+    add("--level", choices=LEVELS, default="calls",
+        help="maps: no probes, only iommu:map and iommu:unmap (%(default)s)")  # fmt: skip
+    add("--max-bytes", type=_size, metavar="N",
+        help="stop at so many bytes of raw pages; K, M and G are understood")  # fmt: skip
+    add("--buffer-kib", type=_buffer, default=BUFFER_KIB, metavar="N",
+        help="KiB of ring buffer for each CPU (%(default)s)")  # fmt: skip
+    add("--allow-lost", action="store_true", help="write the trace even if events were lost")
+    add("--redact", action="store_true", help="leave out the host's name and the command line")
+    add("--print-cmdline", action="store_true",
+        help="print the kernel words that record the births of domains at boot, and stop")  # fmt: skip
+    add("--clean", action="store_true",
+        help="remove what a recorder left behind that was killed, and stop")  # fmt: skip
+    return made
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise ValueError
+    return value
+
+
+def _size(text: str) -> int:
+    scale = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1:].upper())
+    value = int(text[:-1]) * scale if scale else int(text)
+    if not 0 < value < 1 << 62:
+        raise ValueError
+    return value
+
+
+def _buffer(text: str) -> int:
+    value = int(text)
+    if not 0 < value <= 1 << 24:
+        raise ValueError
+    return value
+
+
+def _device(text: str) -> str:
+    device = text.lower() if text.count(":") == 2 else f"0000:{text.lower()}"
+    if not BDF.fullmatch(device):
+        raise argparse.ArgumentTypeError(f"{text!r} is no PCI device such as 0000:01:00.0")
+    return device
+
+
+_seconds.__name__ = "number of seconds"
+_size.__name__ = "number of bytes"
+_buffer.__name__ = "number of KiB"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb; its exit status. Errors a user can act on are one line."""
+    try:
+        return _run(arguments)
+    except SystemExit as stop:  # of the parser, which told why
+        return stop.code if isinstance(stop.code, int) else InputError.exit_status
+    except IovaError as error:
+        return _tell(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _tell("stopped", INTERRUPTED)
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        return _tell(f"{name}{error.strerror or error}.", InputError.exit_status)
+    except MemoryError:
+        return _tell("out of memory", InputError.exit_status)
+
+
+def _tell(told: str, status: int) -> int:
+    print("iova: " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in told),
+          file=sys.stderr)  # fmt: skip
+    return status
+
+
+def _run(arguments: Sequence[str]) -> int:
+    own, command = _split(list(arguments))
+    options = parser().parse_args(own)
+    if options.print_cmdline:
+        print(boot_words())
+        return 0
+    if options.clean:
+        gone = clean_up(find_tracefs())
+        print("\n".join(f"removed {name}" for name in gone) or "nothing was left behind")
+        return 0
+    if command and options.duration is not None:
+        parser().error("give --duration or a COMMAND, not both")
+    plan = Plan(
+        level=options.level,
+        duration_s=options.duration,
+        command=tuple(command),
+        max_bytes=options.max_bytes,
+        buffer_kib=options.buffer_kib,
+        devices=tuple(options.device),
+        redact=options.redact,
+    )
+    _refuse_unknown_devices(plan.devices)
+    return _record(plan, options.out, options.allow_lost)
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    if "--" not in arguments:
+        return arguments, []
+    at = arguments.index("--")
+    if at + 1 == len(arguments):
+        raise IovaError("there is no command after --")
+    return arguments[:at], arguments[at + 1 :]
+
+
+def _refuse_unknown_devices(devices: Sequence[str]) -> None:
+    for device in devices:
+        if not Path("/sys/bus/pci/devices", device).exists():
+            raise IovaError(
+                f"--device {device}: there is no such PCI device; `lspci -D` lists them"
+            )
+
+
+# ------------------------------------------------------------------------------ recording
+
+
+def _record(plan: Plan, out: str, allow_lost: bool) -> int:
+    path = file_to_write(out)
+    tracefs = find_tracefs()
+    display = _Display()
+    if out.endswith(SUFFIX):
+        with appearing_whole(out) as temporary:
+            done = _to_file(plan, temporary, tracefs, display)
+        _say_done(done, out)
+        return _status(done, allow_lost, f"{out} says so")
+    raw = Path(tempfile.mkstemp(prefix=f".{path.name}.", suffix=SUFFIX, dir=path.parent)[1])
+    keep = False
+    try:
+        done = _to_file(plan, raw, tracefs, display)
+        _say_done(done, out)
+        keep = _decode(raw, out, done, allow_lost)
+        if keep:
+            kept = path.with_name(path.name + SUFFIX)
+            raw.replace(kept)
+            return _status(done, False, f"the raw pages are in {kept}: `iova convert --allow-lost`"
+                           " makes a trace of them all the same")  # fmt: skip
+    finally:
+        if not keep:
+            raw.unlink(missing_ok=True)
+    return _status(done, allow_lost, "")
+
+
+def _to_file(plan: Plan, file: Path, tracefs: object, display: _Display) -> Recorded:
+    from iova.sources.record.tracefs import Tracefs
+
+    assert isinstance(tracefs, Tracefs)
+    opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        return record(tracefs, plan, opened, told=display.show)
+    finally:
+        os.close(opened)
+        display.end()
+
+
+def _decode(raw: Path, out: str, done: Recorded, allow_lost: bool) -> bool:
+    """Write the trace, or say that the pages must be kept: events were lost."""
+    if done.lost and not allow_lost:
+        return True
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    from iova.sources.convert import convert
+
+    convert(raw, out, allow_lost=allow_lost)
+    return False
+
+
+def _status(done: Recorded, allow_lost: bool, where: str) -> int:
+    for note in done.notes:
+        _tell(f"note: {note}", 0)
+    if done.lost and not allow_lost:
+        told = f"at least {done.lost} events were lost, so the rest may mislead; {where}."
+        return _tell(f"{told} Give a larger --buffer-kib.", InputError.exit_status)
+    if done.cut_short:
+        return PARTLY_DONE
+    return 0
+
+
+def _say_done(done: Recorded, out: str) -> None:
+    status = "" if done.command_status in (None, 0) else f", with status {done.command_status}"
+    print(f"{out}: {done.seconds:.1f} s, {done.bytes:,} bytes of raw pages, {done.lost} events"
+          f" lost; {done.reason}{status}", file=sys.stderr)  # fmt: skip
+
+
+class _Display:
+    """Rate and loss, once a second, on a terminal."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        self._before: Status | None = None
+        self._wrote = False
+
+    def show(self, status: Status) -> None:
+        """Draw the line anew."""
+        if not self._shown:
+            return
+        before = self._before or Status(0.0, 0, 0)
+        passed = max(status.seconds - before.seconds, 1e-9)
+        rate = (status.bytes - before.bytes) / passed / 1e6
+        print(f"\r\x1b[K{status.seconds:7.0f} s  {status.bytes / 1e6:9.1f} MB  {rate:7.2f} MB/s "
+              f" {status.lost} lost  (Ctrl-C ends)", end="", file=sys.stderr, flush=True)  # fmt: skip
+        self._before, self._wrote = status, True
+
+    def end(self) -> None:
+        """Leave the terminal's line."""
+        if self._wrote:
+            print(file=sys.stderr)
