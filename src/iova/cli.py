@@ -260,7 +260,6 @@ def list_(what: cli_options.ListName = None, as_json: cli_options.AsJson = False
         print("\n\n".join(lists[name][1] for name in chosen))
 
 
-
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,

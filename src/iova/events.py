@@ -139,7 +139,9 @@ class TraceInfo:
     lost_events: int = 0
     allowed_loss: bool = False  #: the user accepted the loss when the file was made
     malformed_lines: int = 0  #: lines of the text it was made from that could not be used
-    loss_counters: tuple[str, ...] = ()  #: what the recorder's buffers and probes counted at the end
+    loss_counters: tuple[
+        str, ...
+    ] = ()  #: what the recorder's buffers and probes counted at the end
     domains: tuple[DomainInfo, ...] = ()
     notes: tuple[str, ...] = ()  #: what could not be known, in words
 

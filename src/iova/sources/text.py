@@ -151,6 +151,7 @@ def _feed(scanner: Scanner, pieces: Iterable[memoryview]) -> list[Malformed]:
 
 
 def malformed_line(problem: tuple[int, int, str, int, bytes]) -> Malformed:
+    """One of the scanner's problems, printable."""
     line, column, what, excerpt_column, excerpt = problem
     shown = excerpt.decode("utf-8", errors="backslashreplace")
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
@@ -197,6 +198,7 @@ def set_reclaim_sizes(scanner: Scanner, stride_hint: int | None) -> list[str]:
 
 
 def scan_notes(scanner: Scanner) -> list[str]:
+    """What could not be known of the calls, in words."""
     notes = []
     if scanner.mixed_granules():
         notes.append("domains differ in granule: the page frames of unmap rows may be off")

@@ -180,7 +180,7 @@ def _trace(
     events = pl.DataFrame(scanner)
     began = known.groups_of(start.get("groups"))
     ended = known.groups_of(end.get("groups")) or began
-    start_t = _start_of_pages(events, births)
+    start_t = _whole(start.get("began_ns"))
     described = known.describe(births, addresses, _first_seen(events), uses, began, ended, start_t)
     events, described = _of_devices(source, start, events, described, [*began, *ended])
     malformed = tuple(map(malformed_line, scanner.problems()))
@@ -224,13 +224,6 @@ def _trace(
 def _first_seen(events: pl.DataFrame) -> dict[int, int]:
     firsts = events.filter(pl.col("domain").is_not_null()).group_by("domain").agg(pl.col("t").min())
     return dict(firsts.iter_rows())
-
-
-def _start_of_pages(events: pl.DataFrame, births: list[DomainInfo]) -> int | None:
-    """When the first event came that is no birth: births alone come from before the start."""
-    calls = events.filter(~pl.col("op").is_in([Op.CREATE, Op.MAKE_CACHES, Op.RESERVE]))
-    first = calls["t"].min()
-    return first if isinstance(first, int) and births else None
 
 
 def _of_devices(

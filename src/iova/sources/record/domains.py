@@ -72,7 +72,7 @@ def describe(
         first_seen: by domain, the time of its first row, ns.
         uses: who asked which address for ranges.
         began, ended: the groups at the recording's start and end.
-        start_t: time of the first event recorded, ns; what was born before may have been used
+        start_t: when the recording began, ns; what was born before may have been used
             before.
     """
     used = _tied(addresses, first_seen, uses)

@@ -140,8 +140,8 @@ def probes_of(layout: Layout) -> list[Probe]:
         probes.append(Probe("mag_free_pfns", "iova_magazine_free_pfns", fetch))
     if layout.worker:
         domain, length = layout.worker
-        fetch = ("work=$1:x64", f"iovad={domain:+d}($1):x64", f"depot={length:+d}($1):u32")
-        probes.append(Probe("depot_work", "iova_depot_work_func", fetch))
+        of_worker = ("work=$1:x64", f"iovad={domain:+d}($1):x64", f"depot={length:+d}($1):u32")
+        probes.append(Probe("depot_work", "iova_depot_work_func", of_worker))
     return probes
 
 

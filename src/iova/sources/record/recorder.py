@@ -9,25 +9,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from iova.sources.record.capture import Capture
 from iova.sources.record.errors import RecordError
 from iova.sources.record.machine import boot_births, groups, machine
+from iova.sources.record.pages import format_of
 from iova.sources.record.ring_file import Kind, RingWriter
 from iova.sources.record.session import BUFFER_KIB, CLOCK, Session
 from iova.sources.record.tracefs import Tracefs
+from iova.sources.record.watch import DeviceWatch
 
 #: Seconds between looks at the buffers, and at whether tracing is still ours.
 _LOOK_S: Final = 0.05
 _CHECK_S: Final = 1.0
-#: Domains are tied to devices from who asks for addresses: at first, and then now and then, for
-#: it costs an event a call.
-_DEVICES_FIRST_S: Final = 2.0
-_DEVICES_EVERY_S: Final = 5.0
-_DEVICES_FOR_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -105,9 +102,11 @@ def record(
     """
     stop = _Stop()
     writer = RingWriter(file)
-    with _signals_stop(stop):
-        with make_session(tracefs, level=plan.level, buffer_kib=plan.buffer_kib) as session:
-            return _Recording(tracefs, plan, writer, session, stop, told).run()
+    with (
+        _signals_stop(stop),
+        make_session(tracefs, level=plan.level, buffer_kib=plan.buffer_kib) as session,
+    ):
+        return _Recording(tracefs, plan, writer, session, stop, told).run()
 
 
 class _Recording:
@@ -131,7 +130,7 @@ class _Recording:
         self._command: subprocess.Popen[bytes] | None = None
         self._began = self._checked = time.monotonic()
         self._lost = 0
-        self._watching = False
+        self._watch: DeviceWatch | None = None
         self._unread = 0
 
     def run(self) -> Recorded:
@@ -167,7 +166,8 @@ class _Recording:
     # ------------------------------------------------------------------------- while it runs
 
     def _follow(self, calls: Capture, devices: Capture | None) -> str:
-        self._watch_devices(0.0)
+        if self._watch:
+            self._watch.turn(0.0)
         self._session.start()
         self._began = self._checked = time.monotonic()
         if self._plan.command:
@@ -197,7 +197,8 @@ class _Recording:
         return None
 
     def _look(self, seconds: float) -> None:
-        self._watch_devices(seconds)
+        if self._watch:
+            self._watch.turn(seconds)
         now = time.monotonic()
         if now - self._checked < _CHECK_S:
             return
@@ -208,18 +209,13 @@ class _Recording:
         self._lost = self._count_lost()
         self._told(Status(seconds, self._writer.written, self._lost))
 
-    def _watch_devices(self, seconds: float) -> None:
-        """Switch the tie to devices on and off by the clock."""
-        wanted = seconds < _DEVICES_FIRST_S or seconds % _DEVICES_EVERY_S < _DEVICES_FOR_S
-        if wanted != self._watching and self._session.devices:
-            self._session.watch_devices(wanted)
-            self._watching = wanted
-
     def _take_page(self, cpu: int, page: memoryview) -> None:
         self._writer.part(Kind.PAGE, page, cpu)
 
     def _take_device(self, cpu: int, page: memoryview) -> None:
         self._writer.part(Kind.DEVICE, page, cpu)
+        if self._watch:
+            self._watch.saw(page, time.monotonic() - self._began)
 
     # ----------------------------------------------------------------------- start and end
 
@@ -228,6 +224,9 @@ class _Recording:
 
     def _write_start(self) -> None:
         session = self._session
+        formats = session.formats()
+        if session.devices:
+            self._watch = DeviceWatch(session, format_of(formats[f"{session.name}/dev_use"]))
         births = b""
         if self._plan.level == "calls":
             births = boot_births(self._tracefs.root / "trace")
@@ -238,7 +237,8 @@ class _Recording:
             "boot_clock": _chosen(self._tracefs.read("trace_clock")),
             "devices": list(self._plan.devices),
             "redact": self._plan.redact,
-            "formats": session.formats(),
+            "formats": formats,
+            "began_ns": time.monotonic_ns(),  # of the same clock as the events
             "stride": session.layout.stride,
             "cookie_to_iovad": session.layout.cookie_to_iovad,
             "notes": session.notes,
@@ -247,13 +247,12 @@ class _Recording:
         self._writer.part(Kind.BOOT, births)
 
     def _last_pages(self, calls: Capture, devices: Capture | None) -> None:
-        try:
+        with suppress(OSError):  # tracing was taken away; the buffers may still be read
             self._session.stop()
-        except OSError:
-            pass  # tracing was taken away; what is in the buffers may still be read
         calls.drain(self._take_page)
         if devices:
-            self._session.watch_devices(False)
+            if self._watch:
+                self._watch.end()
             devices.drain(self._take_device)
 
     def _count_lost(self) -> int:
@@ -313,7 +312,7 @@ class _Nothing:
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(command)
+        return subprocess.Popen(command)  # noqa: S603: the user's own command
     except OSError as error:
         raise RecordError(f"{command[0]} could not be run: {error.strerror}.") from error
 
@@ -321,7 +320,8 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
 def _what_failed(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "the disk is full"
-    return f"tracing was taken away, or the file could not be written ({os.strerror(error.errno or 0)})"  # noqa: E501
+    told = os.strerror(error.errno or 0)
+    return f"tracing was taken away, or the file could not be written ({told})"
 
 
 def _chosen(clocks: str) -> str:

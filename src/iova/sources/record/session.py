@@ -170,6 +170,16 @@ class Session:
         if self.devices is not None:
             self.devices.write(f"events/{self.name}/dev_use/enable", "1" if on else "0")
 
+    def filter_devices(self, wanted: str) -> bool:
+        """Have it record only what this filter lets through; whether that could be said."""
+        if self.devices is None:
+            return False
+        try:
+            self.devices.write(f"events/{self.name}/dev_use/filter", wanted)
+        except OSError:
+            return False
+        return True
+
     # ------------------------------------------------------------------------- counters
 
     def losses(self) -> list[CpuLoss]:
@@ -295,7 +305,7 @@ class Session:
         self.devices = self._make_instance(devices_instance(self.name), 256)
         self.devices.write("tracing_on", "1")
 
-    def _define(self, probe: Probe, definition: str) -> int:
+    def _define(self, definition: str) -> int:
         """Set a probe: 0, or what the kernel says against it."""
         try:
             self._tracefs.write("dynamic_events", definition + "\n")
@@ -309,7 +319,7 @@ class Session:
 
     def _set(self, probe: Probe, definition: str) -> bool:
         """Set a probe; if it cannot be, note it, or give up where it is needed."""
-        refused = self._define(probe, definition)
+        refused = self._define(definition)
         if not refused:
             return True
         if probe.needed:
@@ -370,7 +380,7 @@ class Session:
         for part, (start, _) in parts.items():
             text = texts.get(part)
             for offset in exit_candidates(text or b"", start, own):
-                refused = self._define(probe, as_breakpoint(probe, self.name, offset, part))
+                refused = self._define(as_breakpoint(probe, self.name, offset, part))
                 if refused and refused not in _NO_PLACE:
                     self.notes.append(f"an exit of {function} takes no probe")
                 found += not refused

@@ -126,7 +126,8 @@ def left_behind(tracefs: Tracefs) -> tuple[list[str], list[str]]:
     """Names of recorders: of those that are gone, and of those that run."""
     names = {path.name for path in (tracefs.root / "instances").iterdir()}
     names |= set(re.findall(r":(iova_\d+_\d+_o?)/", tracefs.read("dynamic_events")))
-    gone, running = set(), set()
+    gone: set[str] = set()
+    running: set[str] = set()
     for name in names:
         match = _NAME.match(name)
         if match:
