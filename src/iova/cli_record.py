@@ -22,7 +22,7 @@ from iova.sources.record.probes import boot_words
 from iova.sources.record.recorder import Plan, Recorded, Status, record
 from iova.sources.record.ring_file import SUFFIX
 from iova.sources.record.session import BUFFER_KIB, LEVELS
-from iova.sources.record.tracefs import clean_up, find_tracefs
+from iova.sources.record.tracefs import Tracefs, clean_up, find_tracefs
 
 PARTLY_DONE: Final = 3
 INTERRUPTED: Final = 130
@@ -50,10 +50,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("-o", "--out", default=DEFAULT_OUT, metavar="OUT",
-        help=f"file to write: Parquet, or raw pages if it ends with {SUFFIX} (%(default)s)")  # fmt: skip
+        help=f"file to write: Parquet, or raw pages if it ends with {SUFFIX} (%(default)s)",
+    )  # fmt: skip
     add("--duration", type=_seconds, metavar="S", help="stop after so many seconds")
     add("--device", action="append", default=[], type=_device, metavar="BDF",
-        help="keep the domains of this PCI device alone, e.g. 0000:01:00.0; may be repeated")  # fmt: skip
+        help="keep the domains of this PCI device alone, e.g. 0000:01:00.0; may be repeated",
+    )  # fmt: skip
     add("--level", choices=LEVELS, default="calls",
         help="maps: no probes, only iommu:map and iommu:unmap (%(default)s)")  # fmt: skip
     add("--max-bytes", type=_size, metavar="N",
@@ -63,7 +65,8 @@ def parser() -> argparse.ArgumentParser:
     add("--allow-lost", action="store_true", help="write the trace even if events were lost")
     add("--redact", action="store_true", help="leave out the host's name and the command line")
     add("--print-cmdline", action="store_true",
-        help="print the kernel words that record the births of domains at boot, and stop")  # fmt: skip
+        help="print the kernel words that record the births of domains at boot, and stop",
+    )  # fmt: skip
     add("--clean", action="store_true",
         help="remove what a recorder left behind that was killed, and stop")  # fmt: skip
     return made
@@ -197,10 +200,7 @@ def _record(plan: Plan, out: str, allow_lost: bool) -> int:
     return _status(done, allow_lost, "")
 
 
-def _to_file(plan: Plan, file: Path, tracefs: object, display: _Display) -> Recorded:
-    from iova.sources.record.tracefs import Tracefs
-
-    assert isinstance(tracefs, Tracefs)
+def _to_file(plan: Plan, file: Path, tracefs: Tracefs, display: _Display) -> Recorded:
     opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         return record(tracefs, plan, opened, told=display.show)
@@ -252,8 +252,9 @@ class _Display:
         before = self._before or Status(0.0, 0, 0)
         passed = max(status.seconds - before.seconds, 1e-9)
         rate = (status.bytes - before.bytes) / passed / 1e6
-        print(f"\r\x1b[K{status.seconds:7.0f} s  {status.bytes / 1e6:9.1f} MB  {rate:7.2f} MB/s "
-              f" {status.lost} lost  (Ctrl-C ends)", end="", file=sys.stderr, flush=True)  # fmt: skip
+        told = f"{status.seconds:7.0f} s  {status.bytes / 1e6:9.1f} MB  {rate:7.2f} MB/s"
+        told += f"  {status.lost} lost  (Ctrl-C ends)"
+        print(f"\r\x1b[K{told}", end="", file=sys.stderr, flush=True)
         self._before, self._wrote = status, True
 
     def end(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from iova.errors import InputError
-from iova.events import DomainInfo, Op, Trace, TraceInfo
+from iova.events import DomainInfo, Trace, TraceInfo
 from iova.sources._scan import Scanner
 from iova.sources.pieces import Input
 from iova.sources.record import domains as known
@@ -56,8 +56,11 @@ def import_recording(
     if progress:
         progress(total, total)
     if not scanner.domains():
-        raise InputError(opened.name, "no event of the IOVA allocator was recorded.",
-                         hint="Record while a device that an IOMMU translates is at work.")  # fmt: skip
+        raise InputError(
+            opened.name,
+            "no event of the IOVA allocator was recorded.",
+            hint="Record while a device that an IOMMU translates is at work.",
+        )
     counts = scanner.counts()
     lost = _lost(recording, counts["lost"])
     refuse_losses(opened.name, lost, allow_lost)

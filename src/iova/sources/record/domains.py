@@ -71,7 +71,8 @@ def describe(
         addresses: of each domain.
         first_seen: by domain, the time of its first row, ns.
         uses: who asked which address for ranges.
-        began, ended: the groups at the recording's start and end.
+        began: the groups at the recording's start.
+        ended: the groups at its end.
         start_t: when the recording began, ns; what was born before may have been used
             before.
     """
@@ -83,7 +84,7 @@ def describe(
         use = used.get(info.domain)
         group = _group_with(use.device, began if info.destroyed else ended) if use else None
         if use and not info.born:
-            info = replace(info, granule=use.granule, start=use.start)  # noqa: PLW2901
+            info = replace(info, granule=use.granule, start=use.start)
         before = start_t is not None and first_seen.get(info.domain, start_t) < start_t
         described.append(
             replace(

@@ -22,6 +22,8 @@ def machine(*, redact: bool, sys: Path = SYS, proc: Path = PROC) -> dict[str, An
 
     Args:
         redact: leave out the host's name and the command line.
+        sys: where sysfs is.
+        proc: where procfs is.
     """
     named = os.uname()
     return {

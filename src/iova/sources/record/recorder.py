@@ -68,7 +68,7 @@ class _Stop:
     def __init__(self) -> None:
         self.reason: str | None = None
 
-    def ask(self, number: int, frame: object) -> None:
+    def ask(self, number: int, _frame: object) -> None:
         """A signal's handler."""
         self.reason = "stopped with Ctrl-C" if number == signal.SIGINT else "stopped by a signal"
 
@@ -89,7 +89,7 @@ def record(
     plan: Plan,
     file: int,
     *,
-    told: Callable[[Status], None] = lambda status: None,
+    told: Callable[[Status], None] = lambda _: None,
     make_session: Callable[..., Session] = Session,
 ) -> Recorded:
     """Record into an empty file, by its descriptor, until the plan, a signal or a failure ends it.
