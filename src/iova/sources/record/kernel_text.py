@@ -10,8 +10,10 @@ the kernel, which decodes the function before it sets a probe, refuses those tha
 
 from __future__ import annotations
 
+import errno
 import struct
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -75,18 +77,11 @@ class KernelMemory:
 
     def __init__(self, file: Path = KCORE) -> None:
         self._file = file.open("rb", buffering=0)
-        head = self._file.read(64)
-        if len(head) < 64 or head[:5] != b"\x7fELF\x02":
-            raise OSError(8, "is no 64-bit ELF file", str(file))
-        (start,) = struct.unpack_from("<Q", head, 32)
-        size, count = struct.unpack_from("<HH", head, 54)
-        self._file.seek(start)
-        table = self._file.read(size * count)
-        self._segments = []
-        for at in range(0, len(table) - 55, max(size, 56)):
-            kind, _, offset, address, _, length = struct.unpack_from("<IIQQQQ", table, at)
-            if kind == 1:
-                self._segments.append((address, length, offset))
+        try:
+            self._segments = _segments_of(self._file, file)
+        except BaseException:
+            self._file.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -100,6 +95,23 @@ class KernelMemory:
                 data = self._file.read(end - first)
                 return data if len(data) == end - first else None
         return None
+
+
+def _segments_of(file: FileIO, name: Path) -> list[tuple[int, int, int]]:
+    """Address, bytes and place in the file of each segment of an ELF core."""
+    head = file.read(64)
+    if len(head) < 64 or head[:5] != b"\x7fELF\x02":
+        raise OSError(errno.ENOEXEC, "is no 64-bit ELF file", str(name))
+    (start,) = struct.unpack_from("<Q", head, 32)
+    size, count = struct.unpack_from("<HH", head, 54)
+    file.seek(start)
+    table = file.read(size * count)
+    segments = []
+    for at in range(0, len(table) - 55, max(size, 56)):
+        kind, _, offset, address, _, length = struct.unpack_from("<IIQQQQ", table, at)
+        if kind == 1:
+            segments.append((address, length, offset))
+    return segments
 
 
 def entry_offset(text: bytes) -> int | None:

@@ -312,7 +312,7 @@ class _Nothing:
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(command)  # noqa: S603: the user's own command
+        return subprocess.Popen(command)  # noqa: S603
     except OSError as error:
         raise RecordError(f"{command[0]} could not be run: {error.strerror}.") from error
 

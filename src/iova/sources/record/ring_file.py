@@ -20,6 +20,7 @@ import json
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -80,8 +81,9 @@ class RingWriter:
                 while rest:
                     rest = rest[os.write(self._file, rest) :]
         except OSError:
-            os.ftruncate(self._file, self.written)
-            os.lseek(self._file, self.written, os.SEEK_SET)
+            with suppress(OSError):
+                os.ftruncate(self._file, self.written)
+                os.lseek(self._file, self.written, os.SEEK_SET)
             raise
         self.written += length
 

@@ -256,7 +256,7 @@ class Session:
     def _make_instance(self, name: str, kib: int) -> Tracefs:
         instance = self._tracefs.instance(name)
         try:
-            instance.root.mkdir()
+            instance.create()
             instance.write("tracing_on", "0")
             instance.write("trace_clock", CLOCK)
             instance.write("options/overwrite", "0")

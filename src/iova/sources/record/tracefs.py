@@ -43,8 +43,16 @@ class Tracefs:
         write_file(self.root / name, text)
 
     def instance(self, name: str) -> Tracefs:
-        """The instance of this name."""
+        """The instance of this name, which need not be there."""
         return Tracefs(self.root / "instances" / name, self.proc)
+
+    def create(self) -> None:
+        """Make this instance; the kernel fills it with files."""
+        self.root.mkdir()
+
+    def delete(self) -> None:
+        """Remove this instance, and its files with it."""
+        self.root.rmdir()
 
 
 def write_file(file: Path, text: str) -> None:
@@ -203,7 +211,7 @@ def _remove_instance(tracefs: Tracefs, name: str) -> str | None:
     end = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            instance.root.rmdir()
+            instance.delete()
         except FileNotFoundError:
             return None
         except OSError as error:
