@@ -265,9 +265,12 @@ def list_(what: cli_options.ListName = None, as_json: cli_options.AsJson = False
     add_help_option=False,
     help=cli_record.SUMMARY,
 )
-def record(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+def record(
+    arguments: Annotated[list[str] | None, typer.Argument()] = None,
+    as_json: cli_options.AsJson = False,
+) -> None:
     """Hand over to the recorder, which parses its own arguments."""
-    raise typer.Exit(cli_record.main(arguments or []))
+    raise typer.Exit(cli_record.main([*(["--json"] if as_json else []), *(arguments or [])]))
 
 
 cli_convert.register(app)

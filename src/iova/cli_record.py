@@ -7,11 +7,13 @@ recorded, loading that and Polars would last longer than the recording.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         prog="iova record",
         description=SUMMARY,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=80),
         usage="iova record [-o OUT] [--duration S] [options] [-- COMMAND ...]",
         allow_abbrev=False,
     )
@@ -64,6 +66,8 @@ def parser() -> argparse.ArgumentParser:
         help="KiB of ring buffer for each CPU (%(default)s)")  # fmt: skip
     add("--allow-lost", action="store_true", help="write the trace even if events were lost")
     add("--redact", action="store_true", help="leave out the host's name and the command line")
+    add("--json", action="store_true",
+        help="print JSON for machines; what COMMAND prints goes to standard error")  # fmt: skip
     add("--print-cmdline", action="store_true",
         help="print the kernel words that record the births of domains at boot, and stop",
     )  # fmt: skip
@@ -149,9 +153,10 @@ def _run(arguments: Sequence[str]) -> int:
         buffer_kib=options.buffer_kib,
         devices=tuple(options.device),
         redact=options.redact,
+        command_to_stderr=options.json,
     )
     _refuse_unknown_devices(plan.devices)
-    return _record(plan, options.out, options.allow_lost)
+    return _record(plan, options.out, options.allow_lost, options.json)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -174,20 +179,20 @@ def _refuse_unknown_devices(devices: Sequence[str]) -> None:
 # ------------------------------------------------------------------------------ recording
 
 
-def _record(plan: Plan, out: str, allow_lost: bool) -> int:
+def _record(plan: Plan, out: str, allow_lost: bool, as_json: bool) -> int:
     path = file_to_write(out)
     tracefs = find_tracefs()
     display = _Display()
     if out.endswith(SUFFIX):
         with appearing_whole(out) as temporary:
             done = _to_file(plan, temporary, tracefs, display)
-        _say_done(done, out)
+        _say_done(done, out, as_json)
         return _status(done, allow_lost, f"{out} says so")
     raw = Path(tempfile.mkstemp(prefix=f".{path.name}.", suffix=SUFFIX, dir=path.parent)[1])
     keep = False
     try:
         done = _to_file(plan, raw, tracefs, display)
-        _say_done(done, out)
+        _say_done(done, out, as_json)
         keep = _decode(raw, out, done, allow_lost)
         if keep:
             kept = path.with_name(path.name + SUFFIX)
@@ -231,7 +236,12 @@ def _status(done: Recorded, allow_lost: bool, where: str) -> int:
     return 0
 
 
-def _say_done(done: Recorded, out: str) -> None:
+def _say_done(done: Recorded, out: str, as_json: bool) -> None:
+    if as_json:
+        from iova.report.schemas import json_result
+
+        print(json.dumps(json_result("record", {"out": out, **asdict(done)}), indent=2))
+        return
     status = "" if done.command_status in (None, 0) else f", with status {done.command_status}"
     print(f"{out}: {done.seconds:.1f} s, {done.bytes:,} bytes of raw pages, {done.lost} events"
           f" lost; {done.reason}{status}", file=sys.stderr)  # fmt: skip

@@ -54,6 +54,7 @@ def load(
         if kind is None:
             kind = {PARQUET_MAGIC: Format.PARQUET, RING_MAGIC: Format.RECORDING}.get(opened.start)
         if kind == Format.RECORDING:
+            refuse_unmarked(opened.name, kind, opened.start)
             return _load_recording(opened, allow_lost, progress)
         if kind != Format.PARQUET:
             return _load_text(opened, kind, allow_lost, progress)

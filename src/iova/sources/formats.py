@@ -8,6 +8,7 @@ from typing import Final
 
 from iova.errors import InputError
 from iova.sources.pieces import PARQUET_MAGIC
+from iova.sources.record.ring_file import RING_MAGIC
 
 #: A line within which the kind of a text shows; longer ones are no lines of a trace.
 _LONGEST_LINE: Final = 1024
@@ -34,6 +35,13 @@ TITLES: Final = {
     Format.FTRACE: "ftrace text",
     Format.TRACE_DAT: "trace.dat",
     Format.PERF: "perf script text",
+}
+
+
+_MARKS: Final = {
+    Format.TRACE_DAT: _TRACE_DAT_MAGIC,
+    Format.RECORDING: RING_MAGIC,
+    Format.PARQUET: PARQUET_MAGIC,
 }
 
 
@@ -64,7 +72,7 @@ def refuse_unmarked(source: str, kind: Format, start: bytes) -> None:
     Raises:
         InputError: it is to be read as such a file and does not begin so.
     """
-    mark = {Format.TRACE_DAT: _TRACE_DAT_MAGIC, Format.PARQUET: PARQUET_MAGIC}.get(kind, b"")
+    mark = _MARKS.get(kind, b"")
     if not start.startswith(mark):
         raise InputError(source, f"is no {kind}: it does not begin like one.",
                          hint="Without --format it is read as what it looks like.")  # fmt: skip

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,6 +38,7 @@ class Plan:
     buffer_kib: int = BUFFER_KIB  #: of each CPU
     devices: tuple[str, ...] = ()  #: of the trace, the domains of these alone
     redact: bool = False  #: without host and command line
+    command_to_stderr: bool = False  #: what it prints
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class _Recording:
         self._session.start()
         self._began = self._checked = time.monotonic()
         if self._plan.command:
-            self._command = _start(self._plan.command)
+            self._command = _start(self._plan)
         while True:
             pages = calls.read(self._take_page)
             if devices:
@@ -310,11 +311,13 @@ class _Nothing:
         return None
 
 
-def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(plan: Plan) -> subprocess.Popen[bytes]:
+    out = sys.stderr if plan.command_to_stderr else None
     try:
-        return subprocess.Popen(command)  # noqa: S603
+        return subprocess.Popen(plan.command, stdout=out)  # noqa: S603
     except OSError as error:
-        raise RecordError(f"{command[0]} could not be run: {error.strerror}.") from error
+        told = f"{plan.command[0]} could not be run: {error.strerror}."
+        raise RecordError(told) from error
 
 
 def _what_failed(error: OSError) -> str:

@@ -14,7 +14,7 @@ from iova.sources.record.btf import Types
 from iova.sources.record.ring_file import Kind, Part, parts_of
 from iova.sources.record.tracefs import Tracefs
 
-RECORDINGS = Path(__file__).parent.parent / "data" / "recordings"
+RECORDINGS = Path(__file__).parent / "data" / "recordings"
 CPUS = 2
 FILES = (
     "tracing_on", "trace_clock", "buffer_size_kb", "options/overwrite", "events/enable",
