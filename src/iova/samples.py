@@ -20,6 +20,10 @@ SAMPLES = (
         "burst8-6.12",
         "8 CPUs, Linux 6.12, lazy: NVMe mixed sizes, then bursts of 1000 in flight and idle gaps",
     ),
+    Sample(
+        "mixed4-6.1",
+        "4 CPUs, Linux 6.1, lazy: disks to 1 MiB a request, network, CPU offline, driver rebound",
+    ),
 )
 
 
