@@ -22,11 +22,11 @@ from iova.workloads.events import DEFAULT_DESIGN, generate
 _FASTEST: Final = 1e6
 
 TopSource = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        metavar="SOURCE",
+        metavar="[SOURCE]",
         help="The URL of a live process's metrics (http://127.0.0.1:9814/metrics); or a trace or"
-        " workload, played back.",
+        " workload, played back. By default the running kernel, for which one must be root.",
     ),
 ]
 TopDesign = Annotated[
@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
 
 
 def top(
-    source: TopSource,
+    source: TopSource = None,
     speed: Speed = 1.0,
     interval: Interval = 1.0,
     design: TopDesign = None,
@@ -96,18 +96,23 @@ def top(
 
 
 def _opened(
-    source: str,
+    source: str | None,
     speed: float,
     design: str | None,
     settings: list[str],
     seed: int | None,
     allow_lost: bool,
 ) -> Watched:
-    if source.startswith(("http://", "https://")):
+    if source is None or source.startswith(("http://", "https://")):
         if design is not None or settings or seed is not None or speed != 1.0:
             raise IovaError(
-                f"{source} is live: --design, --set, --seed and --speed are for what is played back"
+                f"{source or 'the running kernel'} is live: --design, --set, --seed and --speed"
+                " are for what is played back"
             )
+        if source is None:
+            from iova.top.kernel import LiveKernel
+
+            return LiveKernel()
         from iova.top.endpoint import Endpoint  # prometheus-client
 
         return Endpoint(source)

@@ -29,14 +29,15 @@ def tallied(events: pl.DataFrame) -> pl.DataFrame:
     ``left`` is the depot's length after a look.
     """
     op = pl.col("op")
+    is_open = pl.col("t_end").is_null()  # its return is not in these rows: it counts as served
     size = (
-        pl.when(op.is_in([int(Op.TREE_ALLOC), int(Op.TREE_REMOVE)]))
+        pl.when(op.is_in([int(Op.TREE_ALLOC), int(Op.TREE_REMOVE)]) & pl.col("last").is_not_null())
         .then(pl.col("last") - pl.col("pfn") + 1)
         .otherwise(pl.col("size"))
     )
-    served = (op == int(Op.ALLOC)) & pl.col("pfn").is_not_null()
+    served = (op == int(Op.ALLOC)) & (pl.col("pfn").is_not_null() | is_open)
     freed = op == int(Op.FREE)
-    cut = (op == int(Op.TREE_ALLOC)) & pl.col("pfn").is_not_null()
+    cut = (op == int(Op.TREE_ALLOC)) & (pl.col("pfn").is_not_null() | is_open)
     removed = op == int(Op.TREE_REMOVE)
     reached = (pl.col("flags") & int(Flag.REACHED_TREE)) != 0
     next_op = op.shift(-1).over("cpu", "domain")
@@ -124,6 +125,14 @@ class Tally:
         ):
             if domain in self._depots and at > told_at.get(domain, -1):
                 self._depots[domain][order] = left
+
+    def forget(self, domains: set[int]) -> None:
+        """Drop domains that are gone."""
+        for key in [key for key in self._counts if key[0] in domains]:
+            del self._counts[key]
+            self._least.pop(key, None)
+        for domain in domains:
+            self._depots.pop(domain, None)
 
     def cells(self) -> dict[Key, Cell]:
         """What was counted, and what is held now."""
