@@ -266,7 +266,13 @@ def list_(what: cli_options.ListName = None, as_json: cli_options.AsJson = False
     help=cli_record.SUMMARY,
 )
 def record(
-    arguments: Annotated[list[str] | None, typer.Argument()] = None,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ARGUMENTS...]",
+            help="Options of the recorder, then -- and a command; `iova record --help` has them.",
+        ),
+    ] = None,
     as_json: cli_options.AsJson = False,
 ) -> None:
     """Hand over to the recorder, which parses its own arguments."""
