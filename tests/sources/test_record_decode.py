@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from fake_tracefs import pages, recording
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands import run_iova
+from fake_tracefs import pages, recording
 from iova.errors import InputError
 from iova.events import Op
 from iova.lab.verify_trace import verify_trace

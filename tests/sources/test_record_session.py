@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_tracefs import STATS, FakeTracefs, fake_tracefs, no_types, run_process
 
+from fake_tracefs import STATS, FakeTracefs, fake_tracefs, no_types, run_process
 from iova.sources.record.errors import RecordError
 from iova.sources.record.kernel_text import KernelMemory, Symbols
 from iova.sources.record.session import Session

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_tracefs import STATS, FakeTracefs, fake_tracefs, no_types, pages, recording, run_process
 
+from fake_tracefs import STATS, FakeTracefs, fake_tracefs, no_types, pages, recording, run_process
 from iova.sources.record.errors import RecordError
 from iova.sources.record.recorder import Plan, Recorded, record
 from iova.sources.record.ring_file import Kind, RingWriter, parts_of
