@@ -33,10 +33,11 @@ DEFAULT_OUT: Final = "iova.parquet"
 SUMMARY: Final = "Record what the IOVA allocator of this machine's kernel does (root, Linux)."
 
 _EPILOG: Final = """\
-Stops after --duration, with COMMAND, at --max-bytes or on Ctrl-C; the trace is then written.
-OUT.iovaring keeps the raw pages instead, to be decoded on another machine by
-`iova convert OUT.iovaring OUT.parquet`.
-Exit status: 0 done; 2 an error, or events were lost; 3 recorded, but it ended before it should.
+Stops after --duration, with COMMAND, at --max-bytes or on Ctrl-C; the trace is
+then written. OUT.iovaring keeps the raw pages instead, to be decoded on another
+machine by  iova convert OUT.iovaring OUT.parquet
+Exit status: 0 done; 2 an error, or events were lost; 3 recorded, but it ended
+before it should.
 """
 
 

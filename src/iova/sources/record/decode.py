@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 
 from iova.errors import InputError
-from iova.events import DomainInfo, Trace, TraceInfo
+from iova.events import DomainInfo, Op, Trace, TraceInfo
 from iova.sources._scan import Scanner
 from iova.sources.pieces import Input
 from iova.sources.record import domains as known
+from iova.sources.record import maps
 from iova.sources.record.pages import entries_of, format_of
 from iova.sources.record.ring_file import MAX_JSON, RING_MAGIC, VERSION, Kind, Part, parts_of
 from iova.sources.report import ImportReport, Pairing, Progress
@@ -52,9 +53,12 @@ def import_recording(
         recording = _take_apart(file, opened.name)
         scanner = _scan(file, recording, opened.name)
         uses = list(_uses(file, recording))
+        mapped = _mapped(file, recording, opened.name)
         total = len(file)
     if progress:
         progress(total, total)
+    if mapped is not None:
+        return _trace_of_maps(opened.name, recording, scanner, mapped, allow_lost)
     if not scanner.domains():
         raise InputError(
             opened.name,
@@ -104,16 +108,24 @@ def _json(file: memoryview, part: Part, source: str) -> dict[str, Any]:
     return values
 
 
-def _scan(file: memoryview, recording: _Recording, source: str) -> Scanner:
+def _scan(
+    file: memoryview, recording: _Recording, source: str, *, renamed: str | None = None
+) -> Scanner:
+    """Scan the events; ``renamed``: this one alone, as if it were an unmap."""
     scanner = Scanner(secrets.randbits(64))
-    if recording.start.get("boot_clock") == recording.start.get("clock"):
+    formats = [
+        (number, "unmap" if renamed else name, fields)
+        for number, name, fields in _formats(recording)
+        if renamed in (None, name)
+    ]
+    if not renamed and recording.start.get("boot_clock") == recording.start.get("clock"):
         for part in recording.boot:
             scanner.feed(file[part.offset : part.offset + part.length])
     pages = np.array([(p.cpu, p.offset, p.length) for p in recording.pages], dtype=np.uint64)
     pages = pages.reshape(-1, 3)
     pages = np.ascontiguousarray(pages[np.argsort(pages[:, 0], kind="stable")])
     try:
-        scanner.feed_pages(file, list(_formats(recording)), pages)
+        scanner.feed_pages(file, formats, pages)
     except (ValueError, OverflowError) as error:
         raise InputError(source, f"cannot be decoded: {error}.", hint=_HINT) from error
     scanner.finish()
@@ -152,6 +164,13 @@ def _uses(file: memoryview, recording: _Recording) -> Iterator[known.Use]:
                 yield known.Use(t, cookie + offset, known.clean_name(device), granule, start)
 
 
+def _mapped(file: memoryview, recording: _Recording, source: str) -> pl.DataFrame | None:
+    """What was mapped, at level maps."""
+    if recording.start.get("level") != "maps":
+        return None
+    return pl.DataFrame(_scan(file, recording, source, renamed="map"))
+
+
 # ------------------------------------------------------------------------------ the trace
 
 
@@ -187,24 +206,7 @@ def _trace(
     described = known.describe(births, addresses, _first_seen(events), uses, began, ended, start_t)
     events, described = _of_devices(source, start, events, described, [*began, *ended])
     malformed = tuple(map(malformed_line, scanner.problems()))
-    highest = events["cpu"].max()
-    cpus = max(_whole(start.get("cpus_possible")) or 1,
-               highest + 1 if isinstance(highest, int) else 1)  # fmt: skip
-    info = TraceInfo(
-        source=FORMAT,
-        kernel=_string(start.get("kernel")),
-        cmdline=_string(start.get("cmdline")),
-        host=_string(start.get("host")),
-        clock=_string(start.get("clock")),
-        cpus_possible=min(cpus, 8192),
-        cpus_online=min(_whole(start.get("cpus_online")) or cpus, 8192),
-        lost_events=lost,
-        allowed_loss=lost > 0,
-        malformed_lines=counts["malformed"],
-        loss_counters=tuple(_strings(end.get("counters"))),
-        domains=tuple(described),
-        notes=tuple(notes),
-    )
+    info = _info(recording, events, tuple(described), lost, counts["malformed"], tuple(notes))
     report = ImportReport(
         source=source,
         rows=events.height,
@@ -222,6 +224,70 @@ def _trace(
         notes=info.notes,
     )
     return Trace(events, info), report
+
+
+def _trace_of_maps(
+    source: str, recording: _Recording, scanner: Scanner, mapped: pl.DataFrame, allow_lost: bool
+) -> tuple[Trace, ImportReport]:
+    """The trace of a recording that knows only maps and unmaps."""
+    start, end, counts = recording.start, recording.end or {}, scanner.counts()
+    lost = _lost(recording, counts["lost"])
+    refuse_losses(source, lost, allow_lost)
+    unmapped = pl.DataFrame(scanner).filter(pl.col("op") == int(Op.UNMAP))
+    groups = known.groups_of(end.get("groups")) or known.groups_of(start.get("groups"))
+    lazy = any(group.mode == "lazy" for group in groups)
+    events = maps.calls_of(mapped, unmapped, lazy=lazy)
+    if events.is_empty():
+        raise InputError(source, "nothing was mapped while it was recorded.",
+                         hint="Record while a device is at work.")  # fmt: skip
+    notes = (*_strings(start.get("notes")), *maps.NOTES, *((maps.LAZY_NOTE,) if lazy else ()))
+    highest = events["domain"].max()
+    count = highest + 1 if isinstance(highest, int) else 0
+    modes = {group.mode for group in groups}
+    mode = modes.pop() if len(modes) == 1 else None
+    known_domains = tuple(DomainInfo(n, mode=mode, born=False) for n in range(count))
+    info = _info(recording, events, known_domains, lost, counts["malformed"], notes)
+    report = ImportReport(
+        source=source,
+        rows=events.height,
+        lines=counts["lines"],
+        events=scanner.events(used=True),
+        ignored=scanner.events(used=False),
+        malformed=tuple(map(malformed_line, scanner.problems())),
+        malformed_count=counts["malformed"],
+        lost=lost,
+        notes=notes,
+    )
+    return Trace(events, info), report
+
+
+def _info(
+    recording: _Recording,
+    events: pl.DataFrame,
+    described: tuple[DomainInfo, ...],
+    lost: int,
+    malformed: int,
+    notes: tuple[str, ...],
+) -> TraceInfo:
+    start, end = recording.start, recording.end or {}
+    highest = events["cpu"].max()
+    seen = highest + 1 if isinstance(highest, int) else 1
+    cpus = min(max(_whole(start.get("cpus_possible")) or 1, seen), 8192)
+    return TraceInfo(
+        source=FORMAT,
+        kernel=_string(start.get("kernel")),
+        cmdline=_string(start.get("cmdline")),
+        host=_string(start.get("host")),
+        clock=_string(start.get("clock")),
+        cpus_possible=cpus,
+        cpus_online=min(_whole(start.get("cpus_online")) or cpus, 8192),
+        lost_events=lost,
+        allowed_loss=lost > 0,
+        malformed_lines=malformed,
+        loss_counters=tuple(_strings(end.get("counters"))),
+        domains=described,
+        notes=notes,
+    )
 
 
 def _first_seen(events: pl.DataFrame) -> dict[int, int]:
