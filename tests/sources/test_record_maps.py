@@ -64,6 +64,11 @@ def test_in_lazy_mode_a_full_queue_is_emptied_at_once() -> None:
     assert freed == [1255] * 255 + [1001 + 10 * MS] * 44  # the timer goes on
 
 
+def test_in_lazy_mode_a_range_that_is_mapped_again_was_freed_before() -> None:
+    found = calls([(1, 0, 8, 8), (7, 0, 8, 8)], [(5, 0, 8, 8)], lazy=True)
+    assert found == [(1, 0, ALLOC, 0, 8, 1, 0), (7, 0, FREE, 0, 8, 1, 0), (7, 0, ALLOC, 0, 8, 1, 0)]
+
+
 def test_a_recording_of_maps_becomes_a_trace(tmp_path: Path) -> None:
     """Here of a real one of which only unmaps are used, as if they were maps as well."""
     file = recording("6.12")

@@ -4,7 +4,8 @@ What is known: which bytes were mapped and unmapped, when and where. What is not
 
 - a range is what one unmap takes away, allocated when its first piece was mapped;
 - with a flush queue (lazy mode), each CPU holds frees back until 255 wait there or 10 ms after the
-  first of any CPU did, as Linux does; else a free is at its unmap;
+  first of any CPU did, as Linux does, or until one of them is mapped again; else a free is at its
+  unmap;
 - domains are not named: a range that is mapped while it is mapped belongs to another one, so
   there are as many as overlap;
 - limits are the largest address seen, rounded up to a power of two.
@@ -44,12 +45,16 @@ class _Work:
     #: For each domain, pieces by their first page: last page, time, CPU.
     mapped: list[dict[int, tuple[int, int, int]]] = field(default_factory=list)
     queues: dict[int, list[dict[str, int]]] = field(default_factory=dict)
+    #: Domain and first page of what waits in a queue.
+    waiting: set[tuple[int, int]] = field(default_factory=set)
     timer: int | None = None
 
     def map(self, event: _Event) -> None:
         t, cpu, first, last = event
-        for pieces in self.mapped:
+        for domain, pieces in enumerate(self.mapped):
             if first not in pieces:
+                if (domain, first) in self.waiting:  # it was freed earlier than modelled
+                    self._empty_all(t)
                 pieces[first] = (last, t, cpu)
                 return
         self.mapped.append({first: (last, t, cpu)})
@@ -97,6 +102,7 @@ class _Work:
         self.run_timer(free["t"])
         queue = self.queues.setdefault(free["cpu"], [])
         queue.append(free)
+        self.waiting.add((free["domain"], free["pfn"]))
         if self.timer is None:
             self.timer = free["t"] + _TIMER_NS
         if len(queue) == _QUEUE:
@@ -105,12 +111,16 @@ class _Work:
     def run_timer(self, now: int) -> None:
         """Free what waits, if its time has come."""
         if self.timer is not None and self.timer <= now:
-            for cpu in self.queues:
-                self._empty(cpu, self.timer)
-            self.timer = None
+            self._empty_all(self.timer)
+
+    def _empty_all(self, t: int) -> None:
+        for cpu in self.queues:
+            self._empty(cpu, t)
+        self.timer = None
 
     def _empty(self, cpu: int, t: int) -> None:
         self.rows += [free | {"t": t, "t_end": t} for free in self.queues[cpu]]
+        self.waiting -= {(free["domain"], free["pfn"]) for free in self.queues[cpu]}
         self.queues[cpu] = []
 
     def end(self) -> None:
