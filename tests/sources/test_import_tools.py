@@ -141,7 +141,7 @@ def test_a_format_can_be_forced(tmp_path: Path) -> None:
     iova("convert", out, tmp_path / "again.parquet", "--format", "parquet")
     for wrong in ("parquet", "trace.dat"):
         iova("convert", sample("trace.txt"), out, "--format", wrong, status=2)
-    assert "ftrace, trace.dat, perf, parquet" in iova(
+    assert "ftrace, trace.dat, perf, recording, parquet" in iova(
         "convert", sample("trace.txt"), out, "--format", "y", status=2
     )
     assert "is a workload" in iova("convert", "sas-256", out, "--format", "perf", status=2)
