@@ -520,6 +520,8 @@ static const char *check_flows(const struct machine *m)
 		const struct sim_flow *flow = &m->flows[f];
 		if (flow->config->in_flight && flow->used > flow->config->in_flight)
 			return "more is in flight than there is room for";
+		if (flow->config->in_flight && flow->used != flow->outstanding)
+			return "room is taken for others than those that are outstanding";
 		if (flow->outstanding > flow->lanes)
 			return "more lanes are outstanding than there are";
 		bool quiet = flow->off || flow->rebinding;
