@@ -33,8 +33,12 @@ def run_iova(
 
 
 def run_here(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The same within this process: no second in which everything is loaded again."""
+    """The same within this process: no second in which everything is loaded again.
+
+    A user's modules are forgotten afterwards: the next test may have others of the same name.
+    """
     out, err = io.StringIO(), io.StringIO()
+    loaded, path = set(sys.modules), sys.path.copy()
     with (
         mock.patch.dict(os.environ, COLUMNS),
         contextlib.chdir(cwd or "."),
@@ -42,6 +46,11 @@ def run_here(*arguments: object, cwd: Path | None = None) -> subprocess.Complete
         contextlib.redirect_stderr(err),
     ):
         status = run([str(argument) for argument in arguments])
+    sys.path[:] = path
+    folder = str((cwd or Path()).resolve())
+    for name in set(sys.modules) - loaded:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(folder):
+            del sys.modules[name]
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
 

@@ -323,7 +323,6 @@ BAD_OPTIONS: Final[dict[str, str]] = {
     "tune small.parquet --param threshold=9..1": "threshold",
     "tune small.parquet --param nothing=1..2": "nothing",
     "tune small.parquet --design linux-9": "linux-9",
-    "top": "Missing argument",
     "top small.parquet --speed 0": "--speed",
     "top small.parquet --interval nan": "--interval",
     "top small.parquet --count 0": "--count",

@@ -30,7 +30,7 @@ PARTLY_DONE: Final = 3
 INTERRUPTED: Final = 130
 DEFAULT_OUT: Final = "iova.parquet"
 
-SUMMARY: Final = "Record what the IOVA allocator of this machine's kernel does (root, Linux)."
+SUMMARY: Final = "Record the IOVA allocator of this machine's kernel (needs root)."
 
 _EPILOG: Final = """\
 Stops after --duration, with COMMAND, at --max-bytes or on Ctrl-C; the trace is

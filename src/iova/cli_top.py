@@ -72,7 +72,7 @@ def top(
     as_json: JsonLines = False,
     allow_lost: cli_options.AllowLost = False,
 ) -> None:
-    """Watch caches fill: allocations, tree, depot, CPUs' magazines, reclaim, once a second.
+    """Watch caches fill, once a second: tree, depot, CPUs' magazines.
 
     A screen on a terminal, else a line a second. Keys of the screen: q quit, space pause, s sort,
     r reverse, d next domain, a active rows only, + and - speed.

@@ -102,18 +102,20 @@ rebind() { # TYPE COUNT: the fast NVMe's driver is unbound, its domain's type ch
 	io rebound "$FAST" --rw=randread --bs=4k --iodepth=32 --numjobs=2 --number_ios="$2"
 }
 
-# What the probes of a second observer count, apart from the recorder's. A probe that rides on the
-# function tracer says how often it was hit and how often it missed a call in a nested interrupt.
+# What the probes of a second observer count, apart from the recorder's. Where the recorder's are
+# breakpoints, these are, too, just past the tracer's hook: a probe that rides on the function tracer
+# leaves interrupts on while it is handled, and breakpoints that one of those meets are missed.
 COUNTED="alloc_iova_fast free_iova_fast alloc_iova free_iova remove_iova iova_magazine_free_pfns
 iova_depot_work_func put_iova_domain"
 
 count() {
-	local name
+	local name past=+5
+	if grep -q 'f\[:' /sys/kernel/tracing/README; then past=; fi
 	mkdir /sys/kernel/tracing/instances/count
 	echo 64 >/sys/kernel/tracing/instances/count/buffer_size_kb
 	for name in $COUNTED; do
 		grep -q " $name\$" /proc/kallsyms || continue # the depot's work is not in every kernel
-		echo "p:count/$name $name" >>/sys/kernel/tracing/kprobe_events
+		echo "p:count/$name $name$past" >>/sys/kernel/tracing/kprobe_events
 	done
 	echo 1 >/sys/kernel/tracing/instances/count/events/count/enable
 }
