@@ -17,6 +17,7 @@ from benchmarks import (
     live_holds,
     live_memory,
     live_python,
+    machine,
     model_threads,
     replay,
     stream,
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, tuple[Measure, Sequence[str]]] = {
     "live-python": (live_python.measure, live_python.PEERS),
     "live-memory": (live_memory.measure, live_memory.PEERS),
     "live-holds": (live_holds.measure, live_holds.PEERS),
+    "machine": (machine.measure, machine.PEERS),
     "model-threads": (model_threads.measure, model_threads.PEERS),
 }
 #: Where the tables of a benchmark stand, if not in the page on performance.

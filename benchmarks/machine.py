@@ -17,7 +17,7 @@ from iova.workloads.running import start
 
 PRESETS = ("scsi-256", "sas-256", "nvme-384")
 DESIGNS = ("linux-6.1", "linux-6.12")
-PEERS = ()
+PEERS: tuple[str, ...] = ()
 #: Million operations a second, each one allocation or free.
 GOAL = 5
 
