@@ -26,6 +26,7 @@ COUNTED = {
     "put_iova_domain": Op.DESTROY,
 }
 
+#: ``@OTHER@`` is the type of domain that the disk does not have yet.
 EVERYTHING = """\
 drivers
 mixed 1500
@@ -35,7 +36,7 @@ elsewhere 300
 traffic 2
 hotplug $(($(nproc) - 1)) 1500
 bursts 3 600
-rebind DMA 800
+rebind @OTHER@ 800
 """
 
 

@@ -52,9 +52,8 @@ def recording(
     series, cpus, strict = request.param
     share = tmp_path_factory.mktemp(f"recorded-{series}-{cpus}")
     births = recordings.iova("record", "--print-cmdline").stdout.strip()
-    (share / "load").write_text(
-        f"source {LOADS}\n{recordings.EVERYTHING}sleep 2\ncounted /mnt/share/counted\n"
-    )
+    load = recordings.EVERYTHING.replace("@OTHER@", "DMA-FQ" if strict else "DMA")
+    (share / "load").write_text(f"source {LOADS}\n{load}sleep 2\ncounted /mnt/share/counted\n")
     script = (
         f"source {LOADS}; count\n"
         # The console is a terminal, on which the recorder draws; a file is none.
