@@ -26,8 +26,7 @@ COUNTED = {
     "put_iova_domain": Op.DESTROY,
 }
 
-#: ``@OTHER@`` is the type of domain that the disk does not have yet.
-EVERYTHING = """\
+_EVERYTHING = """\
 drivers
 mixed 1500
 large 200
@@ -38,6 +37,11 @@ hotplug $(($(nproc) - 1)) 1500
 bursts 3 600
 rebind @OTHER@ 800
 """
+
+
+def everything(*, strict: bool = False) -> str:
+    """Every load, in bash; the disk is bound anew with the type of domain that it has not."""
+    return _EVERYTHING.replace("@OTHER@", "DMA-FQ" if strict else "DMA")
 
 
 def iova(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = Path(__file__).parent
     script = (
         f"source {here}/loads.sh; source {here}/observers.sh; count; observe\n"
-        f"{recordings.EVERYTHING}sleep 2; counted counted; observed seen.dat"
+        f"{recordings.everything()}sleep 2; counted counted; observed seen.dat"
     )
     machine = Machine(cpus=4, words=f"iommu.strict=0 {BIRTHS}")
     run(

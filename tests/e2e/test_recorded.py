@@ -52,7 +52,7 @@ def recording(
     series, cpus, strict = request.param
     share = tmp_path_factory.mktemp(f"recorded-{series}-{cpus}")
     births = recordings.iova("record", "--print-cmdline").stdout.strip()
-    load = recordings.EVERYTHING.replace("@OTHER@", "DMA-FQ" if strict else "DMA")
+    load = recordings.everything(strict=strict)
     (share / "load").write_text(f"source {LOADS}\n{load}sleep 2\ncounted /mnt/share/counted\n")
     script = (
         f"source {LOADS}; count\n"
