@@ -35,13 +35,17 @@ elsewhere 300
 traffic 2
 hotplug $(($(nproc) - 1)) 1500
 bursts 3 600
-rebind @OTHER@ 800
+@REBIND@
 """
 
 
 def everything(*, strict: bool = False) -> str:
-    """Every load, in bash; the disk is bound anew with the type of domain that it has not."""
-    return _EVERYTHING.replace("@OTHER@", "DMA-FQ" if strict else "DMA")
+    """Every load, in bash. The disk is bound anew so that its domain is another afterwards.
+
+    A strict domain becomes a lazy one as it is, so there the way is by one without translation.
+    """
+    rebind = "rebind identity 100\nrebind DMA 800" if strict else "rebind DMA 800"
+    return _EVERYTHING.replace("@REBIND@", rebind)
 
 
 def iova(*arguments: object) -> subprocess.CompletedProcess[str]:
