@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Annotated, Final
 
@@ -20,6 +21,14 @@ from iova.workloads import is_workload, load_workload
 from iova.workloads.events import DEFAULT_DESIGN, generate
 
 _FASTEST: Final = 1e6
+
+
+def _number(value: float) -> float:
+    """The bounds do not keep out what is no number, nor always what is endless."""
+    if not math.isfinite(value):
+        raise typer.BadParameter("a number is wanted")
+    return value
+
 
 TopSource = Annotated[
     str | None,
@@ -44,11 +53,15 @@ Speed = Annotated[
         metavar="X",
         min=1e-3,
         max=_FASTEST,
+        callback=_number,
         help="Played back: seconds of the source in a second.",
     ),
 ]
 Interval = Annotated[
-    float, typer.Option(metavar="S", min=0.05, max=3600, help="Seconds between two looks.")
+    float,
+    typer.Option(
+        metavar="S", min=0.05, max=3600, callback=_number, help="Seconds between two looks."
+    ),
 ]
 Count = Annotated[int | None, typer.Option(metavar="N", min=1, help="Stop after N lines.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Lines instead of a screen.")]
