@@ -47,9 +47,8 @@ def run_here(*arguments: object, cwd: Path | None = None) -> subprocess.Complete
     ):
         status = run([str(argument) for argument in arguments])
     sys.path[:] = path
-    folder = str((cwd or Path()).resolve())
-    for name in set(sys.modules) - loaded:
-        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(folder):
+    for name in set(sys.modules) - loaded if cwd else ():
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == cwd.resolve():
             del sys.modules[name]
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 

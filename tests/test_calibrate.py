@@ -70,7 +70,7 @@ def test_a_small_run_writes_prices_that_can_be_used(tmp_path: Path) -> None:
 
 
 #: What is measured as a difference, which a disturbed small run may make 0.
-DIFFERENCES = ("swap", "depot")
+DIFFERENCES = ("swap", "depot", "line_ahead", "line_ahead_far")
 
 
 def test_a_call_s_price_is_without_what_has_a_price_of_its_own(calibrate: ModuleType) -> None:
