@@ -64,8 +64,9 @@ build/c/build.ninja: $(VENV)/.installed
 test-c: build/c/build.ninja
 	meson test -C build/c --print-errorlogs
 
+# Whole files go to a process each: what a file builds once is built once.
 test-python: build
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 # --------------------------------------------------------------------------------- checks
 
