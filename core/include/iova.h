@@ -36,10 +36,12 @@ extern "C" {
 
 #define IOVA_VERSION "0.1.0"
 
+#ifndef IOVA_API
 #if defined(__GNUC__)
 #define IOVA_API __attribute__((visibility("default")))
 #else
 #define IOVA_API
+#endif
 #endif
 
 /* Size classes a domain may have: class k caches ranges of 2^k page frames. */

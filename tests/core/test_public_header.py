@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from iova import _core
+from iova.sources import _scan
+
 CORE = Path(__file__).resolve().parent.parent.parent / "core"
 HEADER = CORE / "include/iova.h"
 STRICT = ("-Wall", "-Wextra", "-pedantic", "-Werror", f"-I{CORE / 'include'}")
@@ -56,6 +59,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         + [str(path) for path in sorted(CORE.rglob("*.c"))],
         check=True,
     )
+    return names_shown_by(library)
+
+
+def names_shown_by(library: Path) -> set[str]:
     listing = subprocess.run(
         ["nm", "-D", "--defined-only", str(library)], check=True, capture_output=True, text=True
     )
@@ -69,3 +76,9 @@ def test_the_shared_library_exports_what_the_header_declares(exported: set[str])
 
 def test_every_exported_name_has_the_library_s_prefix(exported: set[str]) -> None:
     assert all(name.startswith("iova_") for name in exported)
+
+
+def test_an_extension_module_shows_nothing_but_how_to_make_it() -> None:
+    """A process may have loaded the shared library, too: each keeps to its own core."""
+    assert names_shown_by(Path(_core.__file__)) == {"PyInit__core"}
+    assert names_shown_by(Path(_scan.__file__)) == {"PyInit__scan"}
