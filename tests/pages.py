@@ -1,4 +1,8 @@
-"""Pages of the documentation, and the blocks in them that a reader would type."""
+"""Pages of the documentation, and the blocks in them that a reader would type.
+
+A comment before a block, which no reader sees, says that the tests leave it out and why,
+``<!-- not run: why -->``, or that `make check` alone runs it, ``<!-- long -->``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 _BLOCK = re.compile(
-    r"(?:^\*Not run by the tests: (?P<why>[^*]+)\*\n\n)?"
+    r"(?:^<!-- not run: (?P<why>[^>]+) -->\n\n)?"
     r"(?P<long>^<!-- long -->\n\n)?"
     r"^```(?P<kind>sh|console|python|toml)\n(?P<code>.*?)^```$",
     re.M | re.S,
@@ -26,7 +30,7 @@ class Block:
     kind: str
     code: str
     line: int
-    why_not: str | None  #: what the page says of why nobody runs it
+    why_not: str | None  #: what stands there of why the tests do not run it
     long: bool  #: run by `make check` alone
 
     @property

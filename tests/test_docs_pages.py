@@ -85,11 +85,15 @@ def test_the_commands_of_a_page_run(
         sys.modules.pop((block.file or "").removesuffix(".py"), None)
 
 
-def test_a_block_that_is_not_run_says_why_to_its_reader() -> None:
+def test_a_block_that_is_not_run_says_why() -> None:
     for page in PAGES:
-        for block in blocks_of(page):
+        blocks = blocks_of(page)
+        for block in blocks:
             if block.why_not is not None:
                 assert len(block.why_not.split()) >= 4, f"{page}:{block.line}"
+        marks = re.findall(r"<!-- *(not|long)\b", page.read_text())
+        assert marks.count("not") == sum(block.why_not is not None for block in blocks), page
+        assert marks.count("long") == sum(block.long for block in blocks), page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
