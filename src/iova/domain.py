@@ -19,13 +19,13 @@ import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from iova import _core
+from iova.closing import ClosedOnLeaving
 from iova.designs import DesignError, Policy, parse_design
 from iova.domain_failures import Failure, exception_of
 from iova.domain_stats import ClassStats, DomainStats, Range, stats_of
@@ -49,7 +49,7 @@ _numbers = itertools.count(1)
 Span = tuple[int, int]
 
 
-class Domain(_core.LiveDomain):
+class Domain(_core.LiveDomain, ClosedOnLeaving):
     """An IOVA domain that any thread may use at any time; a context manager that closes it.
 
     Sizes and addresses are bytes. Sizes are rounded up to the granule, and up to the largest size
@@ -146,17 +146,6 @@ class Domain(_core.LiveDomain):
     def name(self) -> str:
         """As given, or ``domain-1`` and so on."""
         return self._name
-
-    def __enter__(self) -> Domain:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         state = " closed" if self.is_closed else ""

@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from threading import Thread
-from types import TracebackType
 from typing import Any, Final
 
+from iova.closing import ClosedOnLeaving
 from iova.domain import open_domains
 from iova.domain_stats import ClassStats, DomainStats
 from iova.errors import Closed, IovaError
@@ -151,7 +151,7 @@ def _filled(
 # -------------------------------------------------------------------------------- serving
 
 
-class MetricsServer:
+class MetricsServer(ClosedOnLeaving):
     """An HTTP server in a thread of its own; a context manager that closes it.
 
     Attributes:
@@ -171,17 +171,6 @@ class MetricsServer:
         """Where to scrape."""
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"http://{host}:{self.port}/metrics"
-
-    def __enter__(self) -> MetricsServer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop listening; a scrape that is being answered is finished. May be called again."""

@@ -22,13 +22,13 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from iova import _core
+from iova.closing import ClosedOnLeaving
 from iova.errors import Closed, InputError, IovaError
 from iova.files import file_to_write
 
@@ -73,7 +73,7 @@ def start_recording(domain: Domain, path: str | Path, room: int) -> Recording:
     return Recording(domain, Path(path), room)
 
 
-class Recording:
+class Recording(ClosedOnLeaving):
     """A recording that runs until it or its domain is closed; a context manager.
 
     The domain is kept alive by it. A program that ends without closing it has its file written at
@@ -101,17 +101,6 @@ class Recording:
             raise
         self._thread = threading.Thread(target=self._drain_on, name="iova-recording", daemon=True)
         self._thread.start()
-
-    def __enter__(self) -> Recording:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def lost(self) -> int:

@@ -15,9 +15,9 @@ import stat
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
+from iova.closing import ClosedOnLeaving
 from iova.errors import InputError
 from iova.lab.sweep_work import Result, hash_of
 
@@ -28,7 +28,7 @@ LONGEST_LINE: Final = 1 << 20
 HEADER: Final = b'{"format": "iova sweep journal", "schema_version": 1}\n'
 
 
-class Journal:
+class Journal(ClosedOnLeaving):
     """A sweep's journal, open and locked; a context manager.
 
     Attributes:
@@ -54,15 +54,11 @@ class Journal:
             self._lock()
             self._read()
         except BaseException:
-            os.close(self._fd)
+            self.close()
             raise
 
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the file, which unlocks it."""
         os.close(self._fd)
 
     def add(self, key: str, result: Result) -> None:

@@ -7,9 +7,9 @@ import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
+from iova.closing import ClosedOnLeaving
 from iova.sources.record.tracefs import Tracefs
 
 #: A page is never larger.
@@ -26,7 +26,7 @@ _COUNTED: Final = 1 << 30
 Sink = Callable[[int, memoryview], None]
 
 
-class Capture:
+class Capture(ClosedOnLeaving):
     """Reads all CPUs of an instance; use it in a ``with``.
 
     Pages are trimmed to what is committed: at low rates most of a page is empty.
@@ -47,14 +47,6 @@ class Capture:
             self.close()
             raise
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close all files."""

@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from iova.sources.record.capture import Capture
 from iova.sources.record.errors import RecordError
@@ -220,8 +220,8 @@ class _Recording:
 
     # ----------------------------------------------------------------------- start and end
 
-    def _open_devices(self) -> Any:
-        return Capture(self._session.devices) if self._session.devices else _Nothing()
+    def _open_devices(self) -> AbstractContextManager[Capture | None]:
+        return Capture(self._session.devices) if self._session.devices else nullcontext()
 
     def _write_start(self) -> None:
         session = self._session
@@ -299,16 +299,6 @@ class _Recording:
 
 class _Ended(Exception):  # noqa: N818
     """Tracing is no longer ours: why, in words."""
-
-
-class _Nothing:
-    """Stands for a capture of nothing."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *error: object) -> None:
-        return None
 
 
 def _start(plan: Plan) -> subprocess.Popen[bytes]:

@@ -15,9 +15,9 @@ import errno
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Final, Self
 
+from iova.closing import ClosedOnLeaving
 from iova.sources.record.btf import BtfError, Types, read_types
 from iova.sources.record.errors import RecordError
 from iova.sources.record.kernel_text import (
@@ -78,7 +78,7 @@ class CpuLoss:
         return self.overrun + self.commit_overrun + self.dropped
 
 
-class Session:
+class Session(ClosedOnLeaving):
     """Owns an instance and the probes; see the module.
 
     Args:
@@ -132,14 +132,6 @@ class Session:
             self.close()
             raise
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Remove everything; harmless if that was done."""
