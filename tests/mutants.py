@@ -75,7 +75,7 @@ DISCUSSED = (
     Mutant(
         "a popped magazine's link is read as its count",
         "depot.h",
-        "test_rcache",
+        "test_magazine",
         "\tmagazine->count = magazine->capacity;\n",
         "",
     ),
@@ -287,7 +287,7 @@ magazine_take_top(
     Mutant(
         "a magazine is full one entry early",
         "magazine.h",
-        "test_rcache",
+        "test_magazine",
         "magazine->count < magazine->capacity;",
         "magazine->count + 1 < magazine->capacity;",
     ),
@@ -370,14 +370,14 @@ magazine_take_top(
     Mutant(
         "a flush also empties CPUs that are offline",
         "domain.c",
-        "test_rcache",
+        "test_caches",
         "\t\tif (cpu_is_online(domain, cpu))\n\t\t\trcache_drain_cpu(domain, cpu);\n",
         "\t\trcache_drain_cpu(domain, cpu);\n",
     ),
     Mutant(
         "a CPU goes offline with its ranges",
         "domain.c",
-        "test_rcache",
+        "test_caches",
         "\t\trcache_drain_cpu(domain, cpu);\n\t\tend_drain(domain);\n\t}\n\treturn online;",
         "\t\tend_drain(domain);\n\t}\n\treturn online;",
     ),
@@ -513,7 +513,7 @@ MECHANISMS = (
     Mutant(
         "a popped magazine has the capacity of those made now",
         "depot.h",
-        "test_rcache",
+        "test_magazine",
         "\tmagazine->capacity = link_capacity(link);\n",
         "\tmagazine->capacity = IOVA_MAGAZINE_CAPACITY;\n",
     ),

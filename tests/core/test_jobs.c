@@ -1,21 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The delayed job of each size class, in virtual time; and the protocol of a policy. */
-#include "support.h"
+#include "one_domain.h"
 
 #define DELAY (100 * MS)
-
-static struct test_memory memory;
-
-static iova_domain *domain_of(struct shape shape)
-{
-	test_memory_init(&memory);
-	return make_domain(&memory, shape);
-}
-
-static void end(iova_domain *domain)
-{
-	end_domain(&memory, domain);
-}
 
 static uint64_t depot_of(const iova_domain *domain, uint32_t size_class)
 {

@@ -4,47 +4,9 @@
  * search starts, give-up size and number of nodes walked after every call. Random cases
  * run sizes x seeds; --seed S --size N runs one of them alone and prints its steps.
  */
-#include "linear_tree.h"
-#include "range_tree.h"
-#include "support.h"
+#include "tree_pair.h"
 
 static struct random_plan plan;
-
-struct pair {
-	struct test_memory memory;
-	struct range_tree tree;
-	struct linear_tree model;
-	bool trace;
-};
-
-static void pair_init(struct pair *pair, uint64_t start, uint64_t d32)
-{
-	test_memory_init(&pair->memory);
-	pair->trace = false;
-	CHECK_EQ(tree_init(&pair->tree, &pair->memory.table, start, d32, true), IOVA_OK);
-	linear_init(&pair->model, start, d32);
-}
-
-static void pair_fini(struct pair *pair)
-{
-	CHECK_SOUND(index_check(&pair->tree.index));
-	tree_fini(&pair->tree);
-	linear_fini(&pair->model);
-	CHECK_EQ(test_memory_held(&pair->memory), 0);
-}
-
-static void check_starts(const struct pair *pair)
-{
-	const struct linear_tree *model = &pair->model;
-	struct iova_range near = model->range[linear_at(model, model->near_hi)];
-	struct iova_range near32 = model->range[linear_at(model, model->near32_hi)];
-	CHECK_EQ(pair->tree.near.lo, near.lo);
-	CHECK_EQ(pair->tree.near.hi, near.hi);
-	CHECK_EQ(pair->tree.near32.lo, near32.lo);
-	CHECK_EQ(pair->tree.near32.hi, near32.hi);
-	CHECK_EQ(pair->tree.give_up, model->give_up);
-	CHECK_EQ(pair->tree.index.count, model->count);
-}
 
 static void check_same_ranges(const struct pair *pair)
 {
@@ -56,43 +18,6 @@ static void check_same_ranges(const struct pair *pair)
 		CHECK_EQ(index_range(&path).hi, pair->model.range[i].hi);
 		index_next(&pair->tree.index, &path);
 	}
-}
-
-/* Each of these does one call on both and compares all there is to see. */
-
-static enum iova_status do_alloc(struct pair *pair, uint64_t size, uint64_t limit, bool align)
-{
-	struct iova_range got = { 0, 0 }, wanted = { 0, 0 };
-	if (pair->trace)
-		printf("alloc %" PRIu64 " limit %" PRIu64 "%s\n", size, limit,
-		       align ? " aligned" : "");
-	enum iova_status status = linear_alloc(&pair->model, size, limit, align, &wanted);
-	CHECK_EQ(tree_alloc(&pair->tree, size, limit, align, &got), status);
-	CHECK_EQ(got.lo, wanted.lo);
-	CHECK_EQ(got.hi, wanted.hi);
-	CHECK_EQ(pair->tree.steps, pair->model.steps);
-	check_starts(pair);
-	return status;
-}
-
-static void do_remove(struct pair *pair, uint64_t pfn)
-{
-	if (pair->trace)
-		printf("remove %" PRIu64 "\n", pfn);
-	CHECK_EQ(tree_remove(&pair->tree, pfn), linear_remove(&pair->model, pfn));
-	check_starts(pair);
-}
-
-static void do_reserve(struct pair *pair, uint64_t lo, uint64_t hi)
-{
-	struct iova_range got = { 0, 0 }, wanted = { 0, 0 };
-	if (pair->trace)
-		printf("reserve %" PRIu64 "..%" PRIu64 "\n", lo, hi);
-	enum iova_status status = linear_reserve(&pair->model, lo, hi, &wanted);
-	CHECK_EQ(tree_reserve(&pair->tree, lo, hi, &got), status);
-	CHECK_EQ(got.lo, wanted.lo);
-	CHECK_EQ(got.hi, wanted.hi);
-	check_starts(pair);
 }
 
 static void do_find(struct pair *pair, uint64_t pfn)
@@ -451,7 +376,7 @@ static void a_refused_record_fails_the_call_and_changes_nothing(void)
 	pair.memory.refuse_records = 2;
 	CHECK_EQ(tree_alloc(&pair.tree, 2 * D32, LIMIT32, true, &range), IOVA_NO_MEMORY);
 	CHECK_EQ(tree_reserve(&pair.tree, 5, 6, &range), IOVA_NO_MEMORY);
-	check_starts(&pair);
+	pair_check(&pair);
 	check_same_ranges(&pair);
 	/* A reservation that adds no range needs no record. */
 	pair.memory.refuse_records = 1;

@@ -5,48 +5,9 @@
  * Linux's own calls, mixed with these, still find what the literal walk of linear_tree
  * finds. Random cases run sizes x seeds.
  */
-#include "linear_tree.h"
-#include "range_tree.h"
-#include "support.h"
+#include "tree_pair.h"
 
 static struct random_plan plan;
-
-struct pair {
-	struct test_memory memory;
-	struct range_tree tree;
-	struct linear_tree model;
-	bool trace;
-};
-
-static void pair_init(struct pair *pair, uint64_t start, uint64_t d32)
-{
-	test_memory_init(&pair->memory);
-	pair->trace = false;
-	CHECK_EQ(tree_init(&pair->tree, &pair->memory.table, start, d32, true), IOVA_OK);
-	linear_init(&pair->model, start, d32);
-}
-
-static void pair_fini(struct pair *pair)
-{
-	CHECK_SOUND(index_check(&pair->tree.index));
-	tree_fini(&pair->tree);
-	linear_fini(&pair->model);
-	CHECK_EQ(test_memory_held(&pair->memory), 0);
-}
-
-/* The search starts, the size that failed, and how many ranges there are. */
-static void check_state(const struct pair *pair)
-{
-	const struct linear_tree *model = &pair->model;
-	struct iova_range near = model->range[linear_at(model, model->near_hi)];
-	struct iova_range near32 = model->range[linear_at(model, model->near32_hi)];
-	CHECK_EQ(pair->tree.near.lo, near.lo);
-	CHECK_EQ(pair->tree.near.hi, near.hi);
-	CHECK_EQ(pair->tree.near32.lo, near32.lo);
-	CHECK_EQ(pair->tree.near32.hi, near32.hi);
-	CHECK_EQ(pair->tree.give_up, model->give_up);
-	CHECK_EQ(pair->tree.index.count, model->count);
-}
 
 static void check_same_ranges(const struct pair *pair)
 {
@@ -155,7 +116,7 @@ static enum iova_status do_aligned(struct pair *pair, uint64_t size, uint64_t li
 	CHECK_EQ(tree_alloc_aligned(&pair->tree, size, limit, order, &got), status);
 	CHECK_EQ(got.lo, wanted.lo);
 	CHECK_EQ(got.hi, wanted.hi);
-	check_state(pair);
+	pair_check(pair);
 	return status;
 }
 
@@ -168,7 +129,7 @@ static enum iova_status do_place(struct pair *pair, uint64_t lo, uint64_t hi)
 	CHECK_EQ(tree_place(&pair->tree, lo, hi, &got), status);
 	CHECK_EQ(got.lo, wanted.lo);
 	CHECK_EQ(got.hi, wanted.hi);
-	check_state(pair);
+	pair_check(pair);
 	return status;
 }
 
@@ -180,39 +141,6 @@ static void do_next(struct pair *pair, uint64_t pfn)
 	CHECK_EQ(tree_next(&pair->tree, pfn, &got), exists);
 	CHECK_EQ(got.lo, exists ? pair->model.range[at].lo : 0);
 	CHECK_EQ(got.hi, exists ? pair->model.range[at].hi : 0);
-}
-
-static void do_alloc(struct pair *pair, uint64_t size, uint64_t limit, bool align)
-{
-	struct iova_range got = { 0, 0 }, wanted = { 0, 0 };
-	if (pair->trace)
-		printf("alloc %" PRIu64 " limit %" PRIu64 "%s\n", size, limit,
-		       align ? " aligned" : "");
-	enum iova_status status = linear_alloc(&pair->model, size, limit, align, &wanted);
-	CHECK_EQ(tree_alloc(&pair->tree, size, limit, align, &got), status);
-	CHECK_EQ(got.lo, wanted.lo);
-	CHECK_EQ(got.hi, wanted.hi);
-	CHECK_EQ(pair->tree.steps, pair->model.steps);
-	check_state(pair);
-}
-
-static void do_remove(struct pair *pair, uint64_t pfn)
-{
-	if (pair->trace)
-		printf("remove %" PRIu64 "\n", pfn);
-	CHECK_EQ(tree_remove(&pair->tree, pfn), linear_remove(&pair->model, pfn));
-	check_state(pair);
-}
-
-static void do_reserve(struct pair *pair, uint64_t lo, uint64_t hi)
-{
-	struct iova_range got = { 0, 0 }, wanted = { 0, 0 };
-	if (pair->trace)
-		printf("reserve %" PRIu64 "..%" PRIu64 "\n", lo, hi);
-	enum iova_status status = linear_reserve(&pair->model, lo, hi, &wanted);
-	CHECK_EQ(tree_reserve(&pair->tree, lo, hi, &got), status);
-	CHECK_EQ(got.hi, wanted.hi);
-	check_state(pair);
 }
 
 /* ------------------------------------------------------------------- random histories */
@@ -459,7 +387,7 @@ static void a_refused_record_or_node_changes_nothing(void)
 		CHECK_EQ(tree_place(&pair.tree, 5, 6, &range), IOVA_NO_MEMORY);
 		pair.memory.refuse_at = pair.memory.questions + question;
 		CHECK_EQ(tree_alloc_aligned(&pair.tree, 1, 5000, 3, &range), IOVA_NO_MEMORY);
-		check_state(&pair);
+		pair_check(&pair);
 		check_same_ranges(&pair);
 	}
 	/* The record is asked for first, as in an allocation. */
@@ -486,7 +414,7 @@ static void aligned_requests_go_down_block_by_block(void)
 	struct iova_range range;
 	CHECK(tree_find(&pair.tree, D32 - 512 * 400 + 1, &range));
 	CHECK_EQ(range.lo, D32 - 512 * 400);
-	check_state(&pair);
+	pair_check(&pair);
 	pair_fini(&pair);
 }
 
