@@ -39,6 +39,11 @@ class Block:
         named = re.match(r"# (?:file: )?([\w.-]+\.(?:py|toml))\b", self.code)
         return named[1] if named else None
 
+    @property
+    def is_program(self) -> bool:
+        """Whether it is Python to run, not to keep as a file."""
+        return self.kind == "python" and self.file is None
+
 
 def blocks_of(page: Path) -> list[Block]:
     """The blocks of a page, in order."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -18,8 +19,6 @@ from commands import run_here
 from pages import DOCS, PAGES, ROOT, Block, blocks_of, links_of
 from scripts import run_script
 
-#: Their commands have tests of their own, in test_docs.py and test_docs_commands.py.
-TESTED_ALONE = {"domain.md", "explain.md", "perfetto.md", "sweep.md", "tune.md"}
 LONG = bool(os.environ.get("IOVA_DOCS_LONG"))
 
 
@@ -48,13 +47,19 @@ def shown_as(expected: str) -> re.Pattern[str]:
     return re.compile(r"(?:.*\n)*".join(parts) + r"\s*")
 
 
+def run_together(blocks: list[Block], folder: Path) -> None:
+    """Run blocks of Python that follow one another as one program, each line where it stands."""
+    code = f"import os; os.chdir({str(folder)!r})"
+    for block in blocks:
+        code += "\n" * (block.line - 1 - code.count("\n")) + block.code
+    done = run_script(code)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+
+
 def run_block(block: Block, folder: Path) -> None:
     """Run a block as its reader would."""
     if block.file:
         (folder / block.file).write_text(block.code)
-    elif block.kind == "python":
-        done = run_script(f"import os\nos.chdir({str(folder)!r})\n{block.code}")
-        assert (done.returncode, done.stderr) == (0, ""), done
     elif block.kind == "console":
         for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block.code, re.M):
             printed = run_line(command, folder)
@@ -68,7 +73,7 @@ def run_block(block: Block, folder: Path) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if blocks_of(page) and page.name not in TESTED_ALONE],
+    [page for page in PAGES if blocks_of(page)],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_the_commands_of_a_page_run(
@@ -77,12 +82,28 @@ def test_the_commands_of_a_page_run(
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     # What the page's own modules leave behind in this process.
     monkeypatch.setattr(sys, "path", sys.path.copy())
-    for block in blocks_of(page):
-        if not block.why_not and (LONG or not block.long):
+    wanted = [one for one in blocks_of(page) if not one.why_not and (LONG or not one.long)]
+    for program, blocks in itertools.groupby(wanted, key=lambda one: one.is_program):
+        if program:
+            run_together(list(blocks), tmp_path)
+            continue
+        for block in blocks:
             print(f"{page}:{block.line}")
             run_block(block, tmp_path)
     for block in blocks_of(page):
         sys.modules.pop((block.file or "").removesuffix(".py"), None)
+
+
+def test_no_block_hides_from_the_tests() -> None:
+    """A fence says what is in it, and no command stands in an indented block."""
+    for page in PAGES:
+        text = page.read_text()
+        fences = re.findall(r"^ *(?:```|~~~).*$", text, re.M)
+        assert all(re.match(r"```[a-z{]", begins) for begins in fences[::2]), page
+        assert all(ends == "```" for ends in fences[1::2]), page
+        outside = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+        indented = r"^(?: {4}|\t)(?:\$ )?(?:iova|sudo|python|make)\b.*"
+        assert not re.findall(indented, outside, re.M), page
 
 
 def test_a_block_that_is_not_run_says_why() -> None:
