@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from page_panels import panels_of
 
 from comparisons import compared
 from iova.designs import parse_design
@@ -30,13 +30,6 @@ def comparison(name: str = "trace", *designs: str, kernel: str | None = None) ->
     rows = filling_depot(6)
     rows += [alloc(rows[-1]["t"] + i, i) for i in range(800)]
     return compare(name, trace_of(*rows, kernel=kernel), specs, samples=100, tables=True)
-
-
-def panels_of(text: str) -> list[dict[str, Any]]:
-    found = re.search(r'<script id="charts" type="application/json">(.*?)</script>', text, re.S)
-    assert found
-    panels: list[dict[str, Any]] = json.loads(found[1])
-    return panels
 
 
 def panel(text: str, name: str) -> dict[str, Any]:

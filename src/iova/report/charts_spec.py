@@ -89,7 +89,6 @@ def lines(
     scale: Spec = {"zero": True, "nice": True}
     if highest is not None:
         scale["domain"] = [0, highest or 1]
-    colour = {"domain": [line.label for line in series], "range": [line.colour for line in series]}
     data, layers = {"t": times(start)}, []
     for i, line in enumerate(series):
         data[f"m{i}"] = numbers(line.mean)
@@ -99,7 +98,7 @@ def lines(
             "scale": scale,
             "axis": {"format": "~s", "tickCount": 5},
         }
-        tint = {"datum": line.label, "type": "nominal", "scale": colour, "title": None}
+        tint = {"datum": line.label}
         kept = [] if line.design is None else [{"filter": f"d{line.design}"}]
         common: Spec = {"interpolate": "step-after", "clip": True}
         if line.low is not None and line.high is not None and (line.low != line.high).any():
@@ -107,9 +106,7 @@ def lines(
             layers.append({
                 "transform": kept,
                 "mark": {"type": "area", "opacity": 0.28, "line": False} | common,
-                "encoding": {
-                    "x": x, "y": y | {"field": f"l{i}"}, "y2": {"field": f"h{i}"}, "color": tint,
-                },
+                "encoding": {"y": y | {"field": f"l{i}"}, "y2": {"field": f"h{i}"}, "color": tint},
             })  # fmt: skip
         mark: Spec = {"type": "line", "strokeWidth": 1.8} | common
         if line.filled:
@@ -117,15 +114,29 @@ def lines(
         layers.append({
             "transform": kept,
             "mark": mark,
-            "encoding": {"x": x, "y": y | {"field": f"m{i}"}, "color": tint},
+            "encoding": {"y": y | {"field": f"m{i}"}, "color": tint},
         })  # fmt: skip
-    spec = {"data": _data(), "params": params, "layer": layers}
+    spec = _layered(params, x, series, layers)
     hover = {
         "kind": "series",
         "unit": unit,
         "series": [_told(i, line) for i, line in enumerate(series)],
     }
     return Panel(design, title, spec, data, hover)
+
+
+def _layered(params: list[Spec], x: Spec, series: Sequence[Line], layers: list[Spec]) -> Spec:
+    """A view of layers over one time axis, each of which names its colour."""
+    colour = {
+        "type": "nominal",
+        "scale": {
+            "domain": [line.label for line in series],
+            "range": [line.colour for line in series],
+        },
+        "title": None,
+    }
+    shared = {"x": x, "color": colour}
+    return {"data": _data(), "params": params, "encoding": shared, "layer": layers}
 
 
 def _told(i: int, line: Line) -> dict[str, Any]:
@@ -140,7 +151,6 @@ def stack(
     params, x = _time_axis(end)
     data = {"t": times(edges[:-1])}
     total = np.zeros(max(0, len(edges) - 1))
-    colour = {"domain": [line.label for line in series], "range": [line.colour for line in series]}
     scale: Spec = {"zero": True} if highest is None else {"domain": [0, highest or 1]}
     layers = []
     for i, line in enumerate(series):
@@ -156,11 +166,11 @@ def stack(
         layers.append({
             "mark": {"type": "area", "interpolate": "step-after", "clip": True, "opacity": 0.9},
             "encoding": {
-                "x": x, "y": y | {"field": f"l{i}"}, "y2": {"field": f"h{i}"},
-                "color": {"datum": line.label, "type": "nominal", "scale": colour, "title": None},
+                "y": y | {"field": f"l{i}"}, "y2": {"field": f"h{i}"},
+                "color": {"datum": line.label},
             },
         })  # fmt: skip
-    spec = {"data": _data(), "params": params, "layer": layers}
+    spec = _layered(params, x, series, layers)
     hover = {"kind": "series", "unit": unit, "stacked": True,
              "series": [_told(i, line) for i, line in enumerate(series)]}  # fmt: skip
     return Panel(design, title, spec, data, hover)

@@ -207,8 +207,8 @@ def _key(chart: Chart) -> str:
 def _panel(name: str, number: int, panel: Panel, square: bool) -> dict[str, Any]:
     spec = json.loads(json.dumps(panel.spec))
     heat = panel.hover["kind"] == "cells"
-    for layer in spec.get("layer", []):
-        layer["encoding"]["color"]["legend"] = None  # the page has its own
+    if not heat:
+        spec["encoding"]["color"]["legend"] = None  # the page has its own
     params = {one["name"]: one["value"] for one in panel.spec["params"]}
     return {
         "id": name,
