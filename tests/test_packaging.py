@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
+import tomllib
 from pathlib import Path
 
 import iova
@@ -65,6 +68,25 @@ def test_the_build_pins_the_same_tools_as_the_lock_file() -> None:
     assert build
     for requirement in re.findall(r'"([^"]+)"', build[1]):
         assert requirement in pinned
+
+
+def test_the_package_asks_for_what_it_imports_and_for_nothing_else() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = list(project["dependencies"])
+    for extra in project["optional-dependencies"].values():
+        asked += extra
+    names = {one.split(">=")[0] for one in asked} - {"iova[lab]"}
+    differing = {"vl-convert-python": "vl_convert", "dask[distributed]": "distributed"}
+    modules = {differing.get(name, name.replace("-", "_")) for name in names}
+    of_python = {*sys.stdlib_module_names, "__future__", "iova"}
+    imported = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {one.name.split(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.split(".")[0])
+    assert imported - of_python == modules
 
 
 def test_no_line_of_the_project_names_a_path_of_one_machine() -> None:
