@@ -322,6 +322,7 @@ IOVA_API enum iova_status iova_alloc_raw(iova_domain *domain, uint64_t size, uin
 					 bool align, struct iova_range *result);
 /* Linux's free_iova: pfn is any frame of the range. Never needs memory. */
 IOVA_API enum iova_status iova_free_raw(iova_domain *domain, uint64_t pfn);
+/* The range that holds a pfn, cached ones included; IOVA_NOT_FOUND: none does. */
 IOVA_API enum iova_status iova_find(const iova_domain *domain, uint64_t pfn,
 				    struct iova_range *result);
 
@@ -329,6 +330,7 @@ IOVA_API enum iova_status iova_find(const iova_domain *domain, uint64_t pfn,
 IOVA_API void iova_flush_caches(iova_domain *domain);
 /* The CPU leaves the online set and its magazines are emptied; CPUs online afterwards. */
 IOVA_API uint32_t iova_cpu_offline(iova_domain *domain, uint32_t cpu);
+/* The CPU joins the online set; CPUs online afterwards. */
 IOVA_API uint32_t iova_cpu_online(iova_domain *domain, uint32_t cpu);
 
 /* When the next job is due; IOVA_NEVER: no job is armed. */
@@ -482,13 +484,13 @@ IOVA_API enum iova_status iova_live_free(iova_live *live, uint64_t address, uint
 /*
  * n ranges of one size, the same ones that n calls would return; whole magazines are moved
  * at a time. All or none: on failure nothing is taken. More than there can be room for is
- * refused at once.
+ * refused at once. Errors as iova_live_alloc(); addresses hold nothing of use after one.
  */
 IOVA_API enum iova_status iova_live_alloc_many(iova_live *live, size_t n, uint64_t size,
 					       uint64_t limit, uint64_t *addresses);
 /*
  * n ranges of one size. On failure *bad (may be NULL) is the index of the first that can
- * not be freed: those before it are, it and those after it are not.
+ * not be freed: those before it are, it and those after it are not. Errors as iova_live_free().
  */
 IOVA_API enum iova_status iova_live_free_many(iova_live *live, size_t n,
 					      const uint64_t *addresses, uint64_t size,
@@ -496,6 +498,7 @@ IOVA_API enum iova_status iova_live_free_many(iova_live *live, size_t n,
 /*
  * Take exactly address .. address + size - 1, a multiple of the granule. IOVA_RESERVED:
  * something there is reserved, outside the windows, live, or waits for its flush.
+ * IOVA_INVALID: size 0, or no multiple. Also IOVA_OVER_BUDGET, IOVA_NO_MEMORY, IOVA_CLOSED.
  * Freed like any other.
  */
 IOVA_API enum iova_status iova_live_alloc_at(iova_live *live, uint64_t address, uint64_t size);
@@ -503,6 +506,7 @@ IOVA_API enum iova_status iova_live_alloc_at(iova_live *live, uint64_t address, 
  * Hand nothing out of first .. last any more (widened to granules). What is reserved
  * already stays so. IOVA_RESERVED: something there is live or waits for its flush, and
  * nothing was changed. On IOVA_NO_MEMORY a part of it may be reserved: call again.
+ * IOVA_INVALID: first > last. IOVA_CLOSED.
  */
 IOVA_API enum iova_status iova_live_reserve(iova_live *live, uint64_t first, uint64_t last);
 
@@ -516,7 +520,7 @@ enum iova_place {
 /*
  * What holds the address. *span is the range or reservation; the address alone if free.
  * Unchecked domains can not tell cached and deferred ranges from live ones: they count as
- * live, here and in iova_live_ranges().
+ * live, here and in iova_live_ranges(). In a closed domain all is free.
  */
 IOVA_API enum iova_place iova_live_find(iova_live *live, uint64_t address,
 					struct iova_span *span);
@@ -538,14 +542,14 @@ IOVA_API enum iova_status iova_live_defer(iova_live *live, uint64_t address, uin
  */
 IOVA_API enum iova_status iova_live_flushed(iova_live *live, uint64_t ticket);
 
-/* Empty every cache into the tree. */
+/* Empty every cache into the tree. IOVA_CLOSED. */
 IOVA_API enum iova_status iova_live_flush_caches(iova_live *live);
 
 struct iova_live_stats {
 	uint64_t live, live_bytes;	   /* ranges handed out, deferred ones not counted */
 	uint64_t deferred;		   /* ranges that wait for an IOTLB flush */
 	uint64_t cached, cached_bytes;	   /* ranges in magazines */
-	uint64_t free_bytes;		   /* of the windows: neither live, cached nor reserved */
+	uint64_t free_bytes;		   /* of the windows: not live, deferred, cached, reserved */
 	uint64_t largest_gap_bytes;	   /* the longest free piece */
 	uint64_t flushes;		   /* IOTLB flushes asked of on_flush */
 	uint64_t budget;		   /* 0: no bound */
@@ -553,12 +557,13 @@ struct iova_live_stats {
 	struct iova_totals totals;
 };
 
+/* IOVA_CLOSED. Read while others allocate, its numbers are of moments apart. */
 IOVA_API enum iova_status iova_live_read(iova_live *live, struct iova_live_stats *stats);
-/* As iova_read_counters(). */
+/* As iova_read_counters(); zeros once the domain is closed. */
 IOVA_API struct iova_counters iova_live_counters(iova_live *live, uint32_t size_class);
 /*
  * The live ranges, lowest first: up to room of them into spans; how many there are. Ranges
- * that come and go meanwhile may be in it or not.
+ * that come and go meanwhile may be in it or not. 0 once the domain is closed.
  */
 IOVA_API size_t iova_live_ranges(iova_live *live, struct iova_span *spans, size_t room);
 

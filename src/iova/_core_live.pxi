@@ -281,6 +281,7 @@ cdef class LiveDomain:
             NoSpace: no free piece fits, with every cache of every CPU emptied.
             OverBudget: as many ranges are live as the domain may hold.
             ValueError: size 0, an align that is no power of two, or a number out of range.
+            TypeError: a number is no whole one.
             MemoryError: there is no memory to keep the range.
             Closed: the domain is closed.
         """
@@ -312,6 +313,7 @@ cdef class LiveDomain:
             SizeMismatch: it has another size.
             Reserved: the address is reserved, or outside the windows.
             ValueError: size 0, or a number out of range.
+            TypeError: a number is no whole one.
             Closed: the domain is closed.
         """
         cdef uint64_t at = u64(address, "address")
@@ -442,7 +444,7 @@ cdef class LiveDomain:
         Raises:
             Reserved: something in it is live or deferred; nothing was changed.
             ValueError: first is above last.
-            MemoryError: there is no memory to keep it.
+            MemoryError: there is no memory to keep it; a part of it may be reserved.
             Closed: the domain is closed.
         """
         cdef uint64_t low = u64(first, "first"), high = u64(last, "last")

@@ -151,13 +151,13 @@ class Policy(Protocol):
 class Parameter:
     """A parameter of a built-in design."""
 
-    name: str
+    name: str  #: ends in its unit, if that is a time: ``delay_ms``
     unit: str
-    help: str
-    minimum: int
-    maximum: int
-    initial: int | None  #: None: chosen by the design, as ``automatic`` says
-    automatic: str | None
+    help: str  #: what it does, in a clause
+    minimum: int  #: smallest value there may be
+    maximum: int  #: largest one
+    initial: int | None  #: the default; None: chosen by the design, as ``automatic`` says
+    automatic: str | None  #: how the design chooses; None: it has to be a number
 
     @property
     def default(self) -> str:
@@ -169,9 +169,9 @@ class Parameter:
 class BuiltinDesign:
     """A design the core has."""
 
-    name: str
-    summary: str
-    parameters: tuple[Parameter, ...]
+    name: str  #: as ``--design`` takes it
+    summary: str  #: one line
+    parameters: tuple[Parameter, ...]  #: may be empty
 
 
 @cache
@@ -194,10 +194,10 @@ def builtin_designs() -> tuple[BuiltinDesign, ...]:
 class DesignSpec:
     """A design as a user named it: ``NAME[,key=value...]`` or ``module:Class[,key=value...]``."""
 
-    text: str
-    name: str
-    params: tuple[tuple[str, Any], ...] = ()
-    policy_class: type | None = None
+    text: str  #: as it was given
+    name: str  #: of the design, or of the class without its module
+    params: tuple[tuple[str, Any], ...] = ()  #: the design's own, name and value
+    policy_class: type | None = None  #: None: a design of the core
     options: tuple[tuple[str, Any], ...] = ()  #: of ``OPTIONS``
 
     @property

@@ -11,9 +11,9 @@ from iova import _core
 class Range(NamedTuple):
     """What holds an address; both ends included, in bytes."""
 
-    first: int
-    last: int
-    state: Literal["live", "deferred", "reserved"]
+    first: int  #: address of the first byte
+    last: int  #: address of the last byte
+    state: Literal["live", "deferred", "reserved"]  #: reserved: outside the windows, too
 
     @property
     def size(self) -> int:
@@ -33,8 +33,8 @@ class ClassStats:
     tree_frees: int  #: ranges given back to the tree, those of emptied magazines included
     failures: int  #: allocations that failed
     puts: int  #: frees that the cache took
-    magazines_allocated: int
-    magazines_freed: int
+    magazines_allocated: int  #: made
+    magazines_freed: int  #: whose memory was given back
     pushed: int  #: full magazines that CPUs put into the depot
     popped: int  #: that CPUs took out of it
     reclaimed: int  #: that the background thread emptied into the tree
@@ -55,10 +55,10 @@ class DomainStats:
     """What a domain holds. Read while others allocate, its numbers are of moments apart."""
 
     live: int  #: ranges handed out; deferred ones are not counted
-    live_bytes: int
+    live_bytes: int  #: in these, rounded sizes
     deferred: int  #: ranges that wait for an IOTLB flush
     cached: int  #: free ranges in magazines
-    cached_bytes: int
+    cached_bytes: int  #: in these
     free_bytes: int  #: of the windows: neither live, deferred, cached nor reserved
     largest_gap_bytes: int  #: the longest free piece
     budget: int | None  #: most ranges that may be live at once; None: no bound
@@ -66,7 +66,7 @@ class DomainStats:
     memory_bytes: int  #: everything the domain holds
     tree_bytes: int  #: of these, nodes of the tree
     magazines: int  #: allocated now
-    magazines_peak: int
+    magazines_peak: int  #: most there were at once
     reclaim_runs: int  #: looks of the policy, of all classes
     classes: tuple[ClassStats, ...]  #: rising; class k holds ranges of 2**k granules
     beyond: ClassStats  #: sizes that no cache holds

@@ -115,10 +115,10 @@ class DomainInfo:
     domain: int  #: the number in the ``domain`` column
     granule: int = 4096  #: bytes
     start: int = 1  #: lowest page frame the search may hand out
-    device: str | None = None
+    device: str | None = None  #: as the kernel calls it, ``0000:01:00.0``; None: unknown
     mode: str | None = None  #: ``strict``, ``lazy`` or None: unknown
     born: bool = True  #: its creation is in the trace, so its first state is known
-    destroyed: bool = False
+    destroyed: bool = False  #: its end is in the trace
 
 
 @dataclass(frozen=True)
@@ -132,17 +132,17 @@ class TraceInfo:
     source: str = "unknown"  #: format it was read from, or the preset that made it
     kernel: str | None = None  #: release, as ``uname -r`` gives it
     cmdline: str | None = None  #: the recorded kernel's command line
-    host: str | None = None
-    clock: str | None = None
-    cpus_possible: int | None = None
+    host: str | None = None  #: its name
+    clock: str | None = None  #: the kernel's trace clock, such as ``mono``
+    cpus_possible: int | None = None  #: CPUs the machine may ever have
     cpus_online: int | None = None  #: at the start of the trace
-    lost_events: int = 0
+    lost_events: int = 0  #: that the recorder could not keep
     allowed_loss: bool = False  #: the user accepted the loss when the file was made
     malformed_lines: int = 0  #: lines of the text it was made from that could not be used
     loss_counters: tuple[
         str, ...
     ] = ()  #: what the recorder's buffers and probes counted at the end
-    domains: tuple[DomainInfo, ...] = ()
+    domains: tuple[DomainInfo, ...] = ()  #: what is known of each
     notes: tuple[str, ...] = ()  #: what could not be known, in words
 
 
@@ -150,7 +150,7 @@ class TraceInfo:
 class Trace:
     """Events and where they came from."""
 
-    events: pl.DataFrame
+    events: pl.DataFrame  #: columns as in ``SCHEMA``, one row an event, in order of ``t``
     info: TraceInfo
 
 

@@ -51,7 +51,7 @@ CompareProgress = Callable[[str, int, int], None]
 class Run:
     """One run of a design."""
 
-    row: ComparisonRow
+    row: ComparisonRow  #: the allocator's side
     machine: MachineRow | None = None  #: of a simulated run
     seed: int | None = None  #: of a simulated run
     speed: float | None = None  #: simulated operations a second of real time
@@ -81,7 +81,7 @@ class DesignRuns:
 
     @property
     def row_half_width(self) -> ComparisonRow | None:
-        """Half of the width of each mean's 95 % confidence interval; None for a single run."""
+        """Half of the width of each mean's 95 % confidence interval (Student's); None: one run."""
         return half_width_row([run.row for run in self.runs])
 
     @property
@@ -112,13 +112,13 @@ class DesignRuns:
 class Simulation:
     """What was simulated, and how."""
 
-    summary: str
+    summary: str  #: the workload, in one line
     source: str  #: where the workload's shape comes from, and which of its numbers are guesses
     settings: tuple[str, ...]  #: ``key=value``, as the user changed the workload
     cpus: int  #: online
     duration_s: float  #: simulated
-    seeds: tuple[int, ...]
-    prices: Prices
+    seeds: tuple[int, ...]  #: one run a design for each
+    prices: Prices  #: of the machine's steps
     prices_from: str  #: the file's name, or what else the price table is called
 
 
@@ -129,7 +129,7 @@ class Comparison:
     source: str
     info: TraceInfo | None  #: of a recorded trace
     calls: int  #: that a run of the first design executed
-    span_ns: int
+    span_ns: int  #: from the first event to the last, in the source's time
     domain: int | None  #: only this domain was replayed
     designs: tuple[DesignRuns, ...]
     results: tuple[ReplayResult, ...] = field(repr=False)

@@ -90,10 +90,10 @@ class SequenceVerdict:
     """What the replay of one sequence found."""
 
     name: str
-    rows: int
+    rows: int  #: it has, calls and snapshots
     dumps: int  #: snapshots of one variant
-    exact: bool
-    first_difference: Difference | None
+    exact: bool  #: every answer and every snapshot is the stored one
+    first_difference: Difference | None  #: None: it is exact
 
 
 def core_implementation() -> Implementation:

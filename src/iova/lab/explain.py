@@ -44,10 +44,10 @@ _RAN_UNDER: Final = re.compile(r"it ran under the design (.+): the addresses")
 class Explanation:
     """What is wrong with a trace; most severe first. Without findings nothing is."""
 
-    source: str
+    source: str  #: its name
     design: str  #: under which it was explained
     calls: int  #: allocations and frees
-    span_ns: int
+    span_ns: int  #: from the first event to the last
     findings: tuple[Finding, ...]
     limits: tuple[str, ...]  #: what could not be looked into, in sentences
 

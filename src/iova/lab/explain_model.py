@@ -26,8 +26,8 @@ class Harm(IntEnum):
 class Evidence:
     """One number that was measured."""
 
-    label: str
-    value: float
+    label: str  #: what was measured
+    value: float  #: in ``unit``
     unit: str = ""  #: "" for a count, "share" for 0..1
 
 
@@ -37,9 +37,9 @@ class Finding:
 
     cause: str  #: its name, one of ``explain_causes.CAUSES``
     verdict: str  #: what is wrong, in a sentence
-    harm: Harm
+    harm: Harm  #: what it does
     cost: float  #: in the unit of the harm
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[Evidence, ...]  #: the numbers it rests on
     remedy: str  #: what to do
     settle: str  #: what would make it more certain
     certainty: str  #: how it is known: measured, inferred, ...

@@ -42,13 +42,13 @@ class MachineResult:
     """
 
     design: str
-    seed: int
+    seed: int  #: of all that was left to chance
     cpus: int  #: online
     duration_ns: int  #: simulated
     replay: ReplayResult  #: the allocator's side: counters, memory, waste
     totals: dict[str, Any]  #: the fields of ``struct machine_totals``, times in ps
     alloc_times: npt.NDArray[np.uint64] = field(repr=False)  #: calls by bucket of time
-    free_times: npt.NDArray[np.uint64] = field(repr=False)
+    free_times: npt.NDArray[np.uint64] = field(repr=False)  #: the same of frees
     #: The replay's columns; operations and requests; CPU time by source and wait by lock in ps;
     #: ranges in flush queues and lost from them. All since the start but what is a state.
     series: pl.DataFrame | None = field(default=None, repr=False)

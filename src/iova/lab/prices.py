@@ -57,8 +57,8 @@ class Prices:
     line_ahead: int  #: one of several lines in a row, which are fetched ahead
     line_ahead_far: int  #: the same from another node
     depot: int  #: push or pop a magazine, beside the lock and the lines
-    magazine_new: int
-    magazine_free: int
+    magazine_new: int  #: make a magazine
+    magazine_free: int  #: give a magazine's memory back
     scan: int  #: look at one entry of a magazine that is above the limit
     tree_alloc: int  #: make and link the record of a range, beside the walk
     tree_free: int  #: unlink and free it, beside finding it

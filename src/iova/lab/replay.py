@@ -35,9 +35,9 @@ class ReplayInput:
     """
 
     columns: dict[str, npt.NDArray[Any]]
-    domains: tuple[DomainInfo, ...]
-    possible: int
-    online: int
+    domains: tuple[DomainInfo, ...]  #: by the numbers in ``columns``
+    possible: int  #: CPUs there may be
+    online: int  #: CPUs at the start
 
     @property
     def rows(self) -> int:
@@ -60,7 +60,7 @@ class ReplayResult:
     classes: tuple[dict[str, int], ...]  #: ``struct iova_counters`` per size class
     beyond: dict[str, int]  #: the same for sizes beyond the caches
     fixed_depot_bytes: int  #: depot arrays, where a design's depot is fixed
-    series: pl.DataFrame | None = field(default=None, repr=False)
+    series: pl.DataFrame | None = field(default=None, repr=False)  #: counters over time
     tables: SampleTables | None = field(default=None, repr=False)  #: with some of the samples
 
     def count(self, name: str) -> int:

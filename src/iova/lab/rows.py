@@ -22,37 +22,41 @@ class ComparisonRow:
     """The allocator's side of a run. Pages are page frames of the domain's granule."""
 
     design: str
-    allocations: float
-    failed: float
-    skipped_frees: float
+    allocations: float  #: calls
+    failed: float  #: of them
+    skipped_frees: float  #: their allocation failed, or is not in the trace
     cached_percent: float  #: allocations served from magazines
     depot_percent: float  #: allocations that fetched a magazine from the depot
-    tree_allocations: float
-    tree_frees: float
+    tree_allocations: float  #: ranges cut from the tree
+    tree_frees: float  #: ranges given back to it, those of emptied magazines included
     tree_steps: float  #: nodes Linux would have walked for them
-    cached_pages_peak: float
+    cached_pages_peak: float  #: most held in magazines at once
     cached_pages_mean: float  #: over time
-    live_pages_peak: float
+    live_pages_peak: float  #: most that callers held at once
     waste: float  #: cached_pages_mean / live_pages_peak
     depot_peak: float  #: longest depot of any size class and domain, in magazines
-    pushed: float
-    popped: float
-    reclaimed: float  #: magazines
-    armed: float
-    found_armed: float
-    magazines_peak: float
+    pushed: float  #: magazines that CPUs put into a depot
+    popped: float  #: magazines that they took out
+    reclaimed: float  #: magazines that the delayed job emptied into the tree
+    armed: float  #: pushes that armed the job
+    found_armed: float  #: pushes that found it armed
+    magazines_peak: float  #: most there were at once
     memory_kib_peak: float  #: at Linux's sizes
 
 
 @dataclass(frozen=True)
 class MachineRow:
-    """The simulated machine's side of a run. Percentiles are those of single calls."""
+    """The simulated machine's side of a run. Waits for locks are part of a call's time.
+
+    ``p50``, ``p99``, ``p999`` and ``worst`` are the median, the percentiles 99 and 99.9 and the
+    longest of single calls.
+    """
 
     design: str
     operations: float  #: allocations and frees
     operations_per_s: float  #: a simulated second, as all rates here
     requests_per_s: float  #: round trips through the device
-    failed_requests: float
+    failed_requests: float  #: whose allocation failed
     alloc_p50_ns: float
     alloc_p99_ns: float
     alloc_p999_ns: float
@@ -63,16 +67,16 @@ class MachineRow:
     free_worst_ns: float
     lock_wait_percent: float  #: of the time of all CPUs: waiting for any lock
     cpu_lock_wait_percent: float  #: ... of a CPU's own cache
-    depot_lock_wait_percent: float
-    tree_lock_wait_percent: float
+    depot_lock_wait_percent: float  #: ... of a size class's depot
+    tree_lock_wait_percent: float  #: ... of a domain's tree
     ring_lock_wait_percent: float  #: ... of a ring of the flush queue
-    longest_tree_hold_ns: float
+    longest_tree_hold_ns: float  #: time between taking the tree's lock and letting it go
     longest_timer_ns: float  #: run of a flush queue's timer
     longest_reclaim_ns: float  #: run of a design's delayed job
     callers_cpu_s_per_s: float  #: CPU seconds a second in allocations and frees, waits included
-    reclaim_cpu_s_per_s: float
-    timer_cpu_s_per_s: float
-    iotlb_flushes: float
+    reclaim_cpu_s_per_s: float  #: the same in designs' delayed jobs
+    timer_cpu_s_per_s: float  #: the same in flush queues' timers
+    iotlb_flushes: float  #: how many there were
     flushes_in_vain: float  #: by a full ring that stayed full
     lost: float  #: ranges that vanished from flush queues
     queued_peak: float  #: ranges in flush queues

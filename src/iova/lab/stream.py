@@ -51,8 +51,8 @@ Progress = Callable[[int, int], None]
 class Streamed:
     """What the designs did with a stream."""
 
-    workload: str
-    seed: int
+    workload: str  #: its name
+    seed: int  #: of all that was left to chance
     made_under: str  #: the design of the machine: addresses and times of the calls are its
     calls: int  #: that each design replayed
     span_ns: int  #: simulated, from the first call to the last

@@ -49,21 +49,21 @@ class Failure:
     """A cell that failed."""
 
     cell: Cell
-    error: str
+    error: str  #: one sentence
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What a sweep did."""
 
-    out: str
-    cells: int
+    out: str  #: the file that was written
+    cells: int  #: rows of it
     distinct: int  #: cells may be the same, as two copies of a trace
     ran: int  #: of the distinct ones, now; failed ones included
     reused: int  #: of the distinct ones, from the journal
-    failures: tuple[Failure, ...]
+    failures: tuple[Failure, ...]  #: cells without numbers
     broken_lines: int  #: of the journal, that could not be used
-    table: pl.DataFrame = field(repr=False)
+    table: pl.DataFrame = field(repr=False)  #: what the file holds, one row a cell
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; the numbers themselves are in the file."""

@@ -85,9 +85,9 @@ class Spec:
     """A sweep's file, read and expanded."""
 
     file: str
-    cells: tuple[Cell, ...] = field(repr=False)
-    prices: Prices = field(repr=False)
-    allow_lost: bool = False
+    cells: tuple[Cell, ...] = field(repr=False)  #: in the table's order
+    prices: Prices = field(repr=False)  #: of workloads' cells
+    allow_lost: bool = False  #: traces that lost events are taken
 
     @property
     def sources(self) -> tuple[SourceCell, ...]:

@@ -60,21 +60,21 @@ class Sensitivity:
     """What one change of the decision does."""
 
     change: str  #: what differs, in words
-    trial: Trial
+    trial: Trial  #: the changed setting, measured
 
 
 @dataclass(frozen=True)
 class Tuning:
     """What was found."""
 
-    space: Space
-    goals: Goals
-    sources: tuple[str, ...]
-    seed: int
+    space: Space  #: the design and the ranges that were searched
+    goals: Goals  #: objectives and targets
+    sources: tuple[str, ...]  #: names
+    seed: int  #: of the search
     trials: tuple[Trial, ...]  #: in the order in which they ran; the first is the design as given
-    best: Trial
-    pareto: tuple[Trial, ...]
-    sensitivity: tuple[Sensitivity, ...]
+    best: Trial  #: the decision; without ``is_feasible`` it is only the nearest to the targets
+    pareto: tuple[Trial, ...]  #: settings that no other beats in every objective
+    sensitivity: tuple[Sensitivity, ...]  #: the decision's neighbours, and workloads' other seeds
     #: Share of the deciding metric's spread that each parameter explains, 0..1; None: too few
     #: trials to tell, or nothing differs.
     importances: dict[str, float] | None

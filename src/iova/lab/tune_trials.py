@@ -23,10 +23,11 @@ Progress = Callable[[str, int, int | None], None]
 class Trial:
     """One setting, measured on every source."""
 
-    number: int
+    number: int  #: its place among the trials
     how: str  #: what asked for it: as given, search, refine, simplify or sensitivity
-    values: Values
+    values: Values  #: parameters and what they were set to
     design: str  #: as ``--design`` takes it
+    #: Every number, by name, of each source in order; empty: it failed.
     by_source: tuple[Mapping[str, float], ...] = field(default=(), repr=False)
     shortfall: float = 0.0  #: from the targets; 0: it meets them
     problem: str | None = None  #: why it failed

@@ -59,7 +59,7 @@ _DESIGNS: Final = {
 class TraceVerdict:
     """How many recorded addresses the allocator gives out too."""
 
-    design: str
+    design: str  #: under which it was predicted
     total: int  #: allocations whose result was recorded
     exact: int  #: that got their recorded result in the replay
     by_timestamps: int  #: that get it if every point is at its deadline, with no search

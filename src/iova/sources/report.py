@@ -15,7 +15,7 @@ class Malformed:
 
     line: int  #: 1-based; 0: the input as a whole
     column: int | None  #: 1-based byte, where the problem is at one place
-    problem: str
+    problem: str  #: what is wrong with it, in words
     excerpt: str  #: part of the line, with what is not printable as escapes
 
 
@@ -24,8 +24,8 @@ class Pairing:
     """Calls that are cut off or tied to nothing. None of this makes a trace unusable."""
 
     open_entries: int = 0  #: calls whose return is not in the trace
-    returns_without_entry: int = 0
-    frees_without_alloc: int = 0
+    returns_without_entry: int = 0  #: whose call began before the trace
+    frees_without_alloc: int = 0  #: of ranges whose allocation is not in the trace
     allocs_of_live: int = 0  #: allocations that returned a live range: its free is missing
     tree_calls_outside: int = 0  #: ``tree_alloc`` outside of any ``alloc_fast``
     flush_steps: int = 0  #: ``free_cpu_cached`` inside an allocation: no CPU went offline
@@ -36,9 +36,9 @@ class Pairing:
 class ImportReport:
     """What became of each line of a text; for Parquet only ``rows`` and the losses count."""
 
-    source: str
-    rows: int
-    lines: int = 0
+    source: str  #: the file's name
+    rows: int  #: events of the trace that was made
+    lines: int = 0  #: of the text
     headers: int = 0  #: comments, blank lines, what the recorder says of its buffers
     events: dict[str, int] = field(default_factory=dict)  #: by the event's name in the trace
     ignored: dict[str, int] = field(default_factory=dict)  #: known events that make no rows
@@ -48,7 +48,7 @@ class ImportReport:
     malformed_count: int = 0  #: all of them
     lost: int = 0  #: events that were lost while recording
     out_of_order: int = 0  #: lines that went back in time and were put in order
-    pairing: Pairing = field(default_factory=Pairing)
+    pairing: Pairing = field(default_factory=Pairing)  #: of entries and returns
     notes: tuple[str, ...] = ()  #: what could not be known, in words
 
     @property
