@@ -16,7 +16,7 @@ INSTALLED = Path(iova.__file__).parent
 
 
 def in_tree() -> set[str]:
-    wanted = {".py", ".pyi", ".typed", ".html", ".parquet", ".toml", ".json"}
+    wanted = {".py", ".pyi", ".typed", ".html", ".css", ".js", ".parquet", ".toml", ".json"}
     source = ROOT / "src" / "iova"
     found = (path for path in source.rglob("*") if path.suffix in wanted)
     return {str(path.relative_to(source)) for path in found} | {"py.typed"}

@@ -12,6 +12,7 @@ import polars as pl
 from iova.lab.compare import Comparison
 from iova.lab.tables import SampleTables
 from iova.report.charts_data import (
+    MOST_COLUMNS,
     Floats,
     cells_of,
     columns_for,
@@ -62,6 +63,7 @@ class _Series:
     t: tuple[Floats, ...]
     end: float
     share: float  #: of the numbers a page may have
+    panel_columns: int  #: stretches of time at most in a panel of one design
 
     def column(self, design: int, *names: str) -> Floats:
         frame = self.frames[design]
@@ -75,12 +77,16 @@ class _Series:
         return one.start, Line(label, colour, one.mean, one.low, one.high, **options)
 
 
-def charts_of(comparison: Comparison, share: float = 1.0) -> list[Chart]:
+def charts_of(
+    comparison: Comparison, share: float = 1.0, panel_columns: int = MOST_COLUMNS
+) -> list[Chart]:
     """The charts of a comparison; none if it has no time series.
 
     Args:
         comparison: with samples; heat maps need tables as well.
         share: of the numbers that a page may have, 0..1.
+        panel_columns: stretches of time at most that lines of one design's panel are drawn in:
+            its width in pixels, if that is known.
     """
     whose = comparison.machines or comparison.results
     frames = [one.series for one in whose if one.series is not None and one.series.height > 1]
@@ -88,7 +94,9 @@ def charts_of(comparison: Comparison, share: float = 1.0) -> list[Chart]:
         return []
     t = tuple(seconds(frame) for frame in frames)
     end = max(float(one[-1]) for one in t)
-    series = _Series(tuple(one.design for one in whose), tuple(frames), t, end, share)
+    series = _Series(
+        tuple(one.design for one in whose), tuple(frames), t, end, share, panel_columns
+    )
     cpus = comparison.simulation.cpus if comparison.simulation else None
     charts = [_depot(series), _pages(series), _served(series)]
     if cpus is not None:
@@ -106,7 +114,7 @@ def _depot(s: _Series) -> Chart:
     ]
     every = [[s.column(d, f"depot_{size}") for size in sizes] for d in range(len(s.frames))]
     used = [i for i in range(len(sizes)) if any(one[i].any() for one in every)] or [0]
-    columns = columns_for(len(used) * len(s.frames), s.share)
+    columns = columns_for(len(used) * len(s.frames), s.share, s.panel_columns)
     highest = max(float(one[i].max()) for one in every for i in used)
     panels = []
     for d, name in enumerate(s.names):
@@ -128,7 +136,7 @@ def _depot(s: _Series) -> Chart:
 
 
 def _pages(s: _Series) -> Chart:
-    columns = columns_for(2 * len(s.frames), s.share)
+    columns = columns_for(2 * len(s.frames), s.share, s.panel_columns)
     every = [(s.column(d, "live_pages"), s.column(d, "cached_pages")) for d in range(len(s.names))]
     highest = max(float(values.max()) for pair in every for values in pair)
     panels = []

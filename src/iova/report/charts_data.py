@@ -33,10 +33,10 @@ class Reduced:
     high: Floats
 
 
-def columns_for(series: int, share: float = 1.0) -> int:
+def columns_for(series: int, share: float = 1.0, most: int = MOST_COLUMNS) -> int:
     """Stretches of time that so many lines can have, given their share of the page."""
     room = int(share * MOST_NUMBERS / (3 * max(1, series)))
-    return max(LEAST_COLUMNS, min(MOST_COLUMNS, room))
+    return max(LEAST_COLUMNS, min(MOST_COLUMNS, most, room))
 
 
 def reduced(t_s: Floats, values: Floats, columns: int) -> Reduced:

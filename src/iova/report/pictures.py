@@ -14,12 +14,15 @@ from iova.files import appearing_whole
 from iova.lab.compare import Comparison
 from iova.report.charts import Chart, charts_of
 from iova.report.charts_spec import Panel
+from iova.report.smaller import smaller_png, smaller_svg
 from iova.report.table import headline
 
 #: Widths of a picture whose panels stand beside each other, in pixels; PNGs have twice as many.
 _WIDTH: Final = 960
 _HEIGHT: Final = 190
 _SQUARE: Final = 340
+#: Room for the axis and the gap between two.
+_AXIS: Final = 55
 _MOST_BESIDE: Final = 4
 _PNG_SCALE: Final = 2
 
@@ -28,10 +31,12 @@ _CONFIG: Final[dict[str, Any]] = {
     "font": "DejaVu Sans, Helvetica, Arial, sans-serif",
     "padding": 12,
     "view": {"stroke": None},
+    "mark": {"aria": False},  # else each cell of a heat map is told in words
     "axis": {"gridColor": "#e3e6ea", "domainColor": "#b1b8c0", "tickColor": "#b1b8c0",
              "titleFontWeight": "normal", "labelColor": "#3d444d", "titleColor": "#3d444d",
              "labelOverlap": True},
-    "legend": {"orient": "bottom", "titleFontWeight": "normal", "labelLimit": 260},
+    "legend": {"orient": "bottom", "titleFontWeight": "normal", "labelLimit": 260,
+               "symbolOpacity": 1},
     "title": {"anchor": "start", "fontSize": 12, "fontWeight": 600},
 }  # fmt: skip
 
@@ -55,16 +60,21 @@ def write_pictures(comparisons: Sequence[Comparison], folder: Path) -> list[Path
         raise InputError(str(folder), f"cannot be made: {error.strerror or error}.") from error
     written = []
     for stem, comparison in zip(_stems(comparisons), comparisons, strict=True):
-        for chart in charts_of(comparison):
-            spec = picture_spec(chart, comparison)
-            svg = vl_convert.vegalite_to_svg(spec, vl_version=_version())
-            png = vl_convert.vegalite_to_png(spec, vl_version=_version(), scale=_PNG_SCALE)
-            for suffix, content in (("svg", svg.encode()), ("png", png)):
+        for chart in charts_of(comparison, panel_columns=_width(len(comparison.designs))):
+            for suffix, content in drawn(chart, comparison).items():
                 path = folder / f"{stem}-{chart.name}.{suffix}"
                 with appearing_whole(path) as temporary:
                     temporary.write_bytes(content)
                 written.append(path)
     return written
+
+
+def drawn(chart: Chart, comparison: Comparison) -> dict[str, bytes]:
+    """The files of a chart, by their suffix."""
+    spec = picture_spec(chart, comparison)
+    svg = smaller_svg(vl_convert.vegalite_to_svg(spec, vl_version=_version()))
+    png = smaller_png(vl_convert.svg_to_png(svg, scale=_PNG_SCALE))
+    return {"svg": svg.encode(), "png": png}
 
 
 def _version() -> str:
@@ -84,23 +94,30 @@ def _stems(comparisons: Sequence[Comparison]) -> list[str]:
 
 def picture_spec(chart: Chart, comparison: Comparison) -> dict[str, Any]:
     """A chart as one Vega-Lite specification, its panels beside each other."""
-    beside = min(len(chart.panels), _MOST_BESIDE)
-    width = _SQUARE if chart.name == "handovers" else _WIDTH // beside - (55 if beside > 1 else 0)
-    height = _SQUARE if chart.name == "handovers" else _HEIGHT
+    square = chart.name == "handovers"
+    width, height = (_SQUARE, _SQUARE) if square else (_width(len(chart.panels)), _HEIGHT)
     # Designs may share the name of a parameter, which is one for all views.
     params = {one["name"]: one for panel in chart.panels for one in panel.spec["params"]}
     return {
         "title": {"text": chart.title, "subtitle": headline(comparison), "fontSize": 15},
         "params": list(params.values()),
-        "columns": beside,
+        "columns": min(len(chart.panels), _MOST_BESIDE),
         "spacing": 22,
         "concat": [_view(panel, width, height) for panel in chart.panels],
         "config": _CONFIG,
     }
 
 
+def _width(panels: int) -> int:
+    """Of each of so many panels, in pixels."""
+    beside = min(panels, _MOST_BESIDE)
+    return _WIDTH if beside == 1 else _WIDTH // beside - _AXIS
+
+
 def _view(panel: Panel, width: int, height: int) -> dict[str, Any]:
     names = list(panel.data)
     rows = [dict(zip(names, row, strict=True)) for row in zip(*panel.data.values(), strict=True)]
     view = {key: value for key, value in panel.spec.items() if key != "params"}
+    if panel.hover["kind"] == "cells":
+        view["mark"] = {"type": "rect", "clip": True}  # the page's cells overlap
     return view | {"data": {"values": rows}, "width": width, "height": height, "title": panel.title}
