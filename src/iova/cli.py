@@ -1,6 +1,6 @@
 """The command ``iova``: few verbs, each a thin wrapper of a function of the lab.
 
-Exit status: 0 done; 1 the answer is no (``verify``); 2 an error, told in one sentence on
+Exit status: 0 done; 1 the answer is no (``verify``, ``tune``); 2 an error, told in one sentence on
 standard error; 3 done, but part of the input could not be used (``compare``, ``convert``,
 ``info``); 130 stopped with Ctrl-C, with no half-written file left behind.
 """
@@ -95,8 +95,8 @@ def main(
 ) -> None:
     """The Linux IOVA allocator as a lab: replay traces, simulate workloads, compare designs.
 
-    Exit status: 0 done; 1 the answer is no (verify); 2 an error; 3 done, but part of an input
-    was malformed and left out; 130 stopped with Ctrl-C.
+    Exit status: 0 done; 1 the answer is no (verify, tune); 2 an error; 3 done, but part of an
+    input was malformed and left out, or cells of a sweep failed; 130 stopped with Ctrl-C.
     """
 
 
