@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "_generate"))
 
@@ -67,6 +68,25 @@ man_pages = [
 man_show_urls = False
 
 
-def setup(app: object) -> None:
+#: Stands for a colon while Napoleon looks.
+_HELD = "\ue000"
+
+
+def _hold_colons(
+    _app: Any, what: str, _name: str, _it: Any, _options: Any, said: list[str]
+) -> None:
+    """Napoleon takes what stands before a colon for a type: ours is ``None: what it means``."""
+    if what in ("attribute", "data", "property") and said:
+        said[0] = said[0].replace(":", _HELD)
+
+
+def _let_go(_app: Any, _what: str, _name: str, _it: Any, _options: Any, said: list[str]) -> None:
+    said[:] = [line.replace(_HELD, ":") for line in said]
+
+
+def setup(app: Any) -> None:
     """Fill in what is generated when a page is read."""
     generated.connect(app)
+    napoleon = 500  # the order in which it is asked
+    app.connect("autodoc-process-docstring", _hold_colons, priority=napoleon - 1)
+    app.connect("autodoc-process-docstring", _let_go, priority=napoleon + 1)

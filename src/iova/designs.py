@@ -2,7 +2,7 @@
 
 A design is a mechanism (how the depot behaves on the path of an allocation or free) and a
 policy (what is decided at most every few milliseconds, at a deadline). The built-in ones
-are C, one small file each in ``core/policy``. A Python class takes the place of one:
+are C, one small file each in ``core/policy``. A Python class takes the place of one::
 
     class Half:
         '''Every second after a push, give back half of what the depot holds.'''
@@ -33,7 +33,8 @@ from iova.errors import IovaError
 #: A parameter's value that leaves the choice to the design.
 AUTO = _core.AUTO
 
-#: What ``compare`` shows unless told otherwise: the designs Linux has had, in order.
+#: What ``compare`` shows unless told otherwise: the designs Linux has had, in order, and before
+#: reclaim the list without it, which was a patch and no release.
 LINUX_DESIGNS = ("linux-6.1", "unbounded", "linux-6.12", "linux-7.3")
 
 
@@ -55,18 +56,22 @@ class DesignError(IovaError):
 class Decision(NamedTuple):
     """What a policy decided for one size class.
 
-    ``release`` magazines are taken from the depot and emptied into the tree, as long as
-    more than ``keep`` are there. The job looks again after ``again_ns``, but not sooner than
-    after 1 ms (0: not before the next push arms it). The CPUs in ``trim`` give their two
-    magazines of this class back: a full one to the depot, a partial one to the tree.
-    Magazines of this class made from now on hold ``magazine`` entries (``2**n - 1`` within
-    3..1023; 0: as before).
+    Without arguments it changes nothing, and the next look comes when a push arms the job.
     """
 
+    #: Magazines that are taken from the depot and emptied into the tree, as long as more than
+    #: ``keep`` are there.
     release: int = 0
+    #: Magazines that stay in the depot, also if it shrank since the view was taken.
     keep: int = 0
+    #: The job looks again after so long, but not sooner than after 1 ms; 0: not before the next
+    #: push arms it.
     again_ns: int = 0
+    #: CPUs that give their two magazines of this class back: a full one to the depot, a partial
+    #: one to the tree.
     trim: Sequence[int] = ()
+    #: Entries of the magazines of this class made from now on, ``2**n - 1`` within 3..1023; 0: as
+    #: before.
     magazine: int = 0
 
 
@@ -75,7 +80,7 @@ class View(Protocol):
 
     @property
     def now_ns(self) -> int:
-        """When this job was due."""
+        """When this job was due, in nanoseconds of the domain's clock."""
 
     @property
     def size_class(self) -> int:

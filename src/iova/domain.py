@@ -203,7 +203,7 @@ class Domain(_core.LiveDomain, ClosedOnLeaving):
             room: calls held in memory before they are counted as lost, 64 bytes each, twice.
 
         Returns:
-            The recording: a context manager with ``close()``.
+            The recording, a context manager with ``close()``.
 
         Raises:
             DomainError: the domain is being recorded.
