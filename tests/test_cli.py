@@ -363,7 +363,10 @@ def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
         assert process.stderr.read() == b""
 
 
-def test_ctrl_c_leaves_no_file_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_no_file_behind(
+    number: signal.Signals, status: int, tmp_path: Path
+) -> None:
     out = tmp_path / "out.parquet"
     read, write = os.pipe()  # never closed while it runs, so the command waits for input
     process = subprocess.Popen(
@@ -375,13 +378,13 @@ def test_ctrl_c_leaves_no_file_behind(tmp_path: Path) -> None:
     try:
         os.write(write, b"# tracer: nop\n")
         wait_until_it_reads(process.pid, write)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, told = process.communicate(timeout=20)
     finally:
         process.kill()
         os.close(read)
         os.close(write)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert b"Traceback" not in told
     assert list(tmp_path.iterdir()) == []
 

@@ -2,7 +2,7 @@
 
 Exit status: 0 done; 1 the answer is no (``verify``, ``tune``); 2 an error, told in one sentence on
 standard error; 3 done, but part of the input could not be used (``compare``, ``convert``,
-``info``); 130 stopped with Ctrl-C, with no half-written file left behind.
+``info``); 130 stopped with Ctrl-C, 143 by SIGTERM, with no half-written file left behind.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -44,7 +46,14 @@ from iova.cli_output import (
     warn,
     warn_of_malformed,
 )
-from iova.cli_status import ANSWER_IS_NO, INTERRUPTED, NO_READER, PARTLY_DONE
+from iova.cli_status import (
+    ANSWER_IS_NO,
+    ENDING_SIGNALS,
+    INTERRUPTED,
+    NO_READER,
+    PARTLY_DONE,
+    SIGNALLED,
+)
 from iova.designs import LINUX_DESIGNS, builtin_designs
 from iova.errors import InputError, IovaError
 from iova.lab import conformance, verify_trace
@@ -352,10 +361,24 @@ def _without_reader() -> int:
     return NO_READER
 
 
-def run(arguments: list[str] | None = None) -> int:
-    """Run the command; its exit status. Errors a user can act on are one line, no traceback."""
+def _end_by(number: int, _frame: FrameType | None) -> NoReturn:
+    """A signal's handler: ends like any command does, with files and probes removed."""
+    raise SystemExit(SIGNALLED + number)
+
+
+def _end_well_by_signals() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return  # there Python sets no handlers
     # Polars' handler has the kernel restart a read, so Ctrl-C would wait for the pipe to end.
     signal.siginterrupt(signal.SIGINT, True)
+    for number in ENDING_SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored
+            signal.signal(number, _end_by)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command; its exit status. Errors a user can act on are one line, no traceback."""
+    _end_well_by_signals()
     try:
         result = app(arguments, standalone_mode=False, prog_name=app.info.name)
         sys.stdout.flush()

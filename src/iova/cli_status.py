@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Final
 
 #: ``verify``: not exact; ``tune``: no setting meets the targets.
@@ -12,3 +13,7 @@ PARTLY_DONE: Final = 3
 INTERRUPTED: Final = 130
 #: Whoever read the output has gone, as if SIGPIPE had ended the command.
 NO_READER: Final = 141
+#: Ended by a signal: this and its number, as shells say it.
+SIGNALLED: Final = 128
+#: They end a command in good order, as Ctrl-C does.
+ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)

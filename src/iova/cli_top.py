@@ -11,6 +11,7 @@ import typer
 from iova import cli_options, samples
 from iova.cli_compare import Bars, refuse_settings_of_traces
 from iova.cli_output import designs_named, progress_bars, warn, warn_of_malformed
+from iova.cli_status import SIGNALLED
 from iova.errors import IovaError
 from iova.lab.prices import load_prices
 from iova.sources import load
@@ -100,6 +101,8 @@ def top(
             screen.run()
             if screen.failure is not None:
                 raise screen.failure
+            if screen.signalled is not None:
+                raise SystemExit(SIGNALLED + screen.signalled)
             return
         show = print_json_line if as_json else print_line
         for rates in watch(watched, interval_s=interval, count=count):

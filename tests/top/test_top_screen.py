@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -186,7 +187,14 @@ def test_only_cells_that_differ_are_drawn_again(monkeypatch: pytest.MonkeyPatch)
 # ----------------------------------------------------------------------- a pseudo-terminal
 
 
-def test_in_a_terminal_there_is_a_screen_that_q_ends_and_that_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [("q", 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["q", "SIGTERM", "SIGHUP"],
+)
+def test_in_a_terminal_there_is_a_screen_that_ends_and_leaves_nothing_behind(
+    end: str | signal.Signals, status: int
+) -> None:
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     before = termios.tcgetattr(follower)
@@ -204,14 +212,18 @@ def test_in_a_terminal_there_is_a_screen_that_q_ends_and_that_leaves_nothing_beh
             assert time.monotonic() < until_s, shown[-500:]
             if select.select([leader], [], [], 0.2)[0]:
                 shown += os.read(leader, 65536)
-        os.write(leader, b"q")
+        if isinstance(end, str):
+            os.write(leader, end.encode())
+        else:
+            process.send_signal(end)
         while process.poll() is None:
             assert time.monotonic() < until_s
             if select.select([leader], [], [], 0.2)[0]:
                 shown += os.read(leader, 65536)
-        assert process.returncode == 0
+        assert process.returncode == status
         assert b"\x1b[?1049h" in shown  # its own screen, and back
         assert b"\x1b[?1049l" in shown
+        assert b"Traceback" not in shown
         assert termios.tcgetattr(follower) == before
     finally:
         process.kill()
@@ -281,16 +293,19 @@ def test_a_closed_pipe_ends_it_quietly() -> None:
     assert done.stderr == ""
 
 
-def test_ctrl_c_ends_it_with_its_own_status() -> None:
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_ends_it_with_its_own_status(number: signal.Signals, status: int) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "iova", "top", "burst8-6.12", "--interval", "0.1"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
     process.stdout.readline()
-    process.send_signal(2)
+    process.send_signal(number)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert "Traceback" not in told
 
 

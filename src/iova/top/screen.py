@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from typing import Any, ClassVar, Final
 
 from rich.text import Text
 
+from iova.cli_status import ENDING_SIGNALS
 from iova.errors import IovaError
 from iova.report.table import printable
 from iova.top.look import Look, Watched
@@ -60,6 +63,7 @@ class TopScreen(App[None]):
 
     Attributes:
         failure: why the source could not be looked at any more; None while it can.
+        signalled: the signal that ended it; None: none did.
     """
 
     CSS = """
@@ -87,6 +91,7 @@ class TopScreen(App[None]):
         super().__init__()
         self.animation_level = "none"
         self.failure: IovaError | None = None
+        self.signalled: signal.Signals | None = None
         self._source = source
         self._interval_s = interval_s
         self._before: Look | None = None
@@ -118,9 +123,16 @@ class TopScreen(App[None]):
             left = name in ("domain",)
             table.add_column(Text(name, justify="left" if left else "right"), width=width)
         table.focus()
+        loop = asyncio.get_running_loop()
+        for number in ENDING_SIGNALS:  # the terminal has to become what it was
+            loop.add_signal_handler(number, self._end_by, number)
         self._show_head()
         self._tick()
         self.set_interval(self._interval_s, self._tick)
+
+    def _end_by(self, number: signal.Signals) -> None:
+        self.signalled = number
+        self.exit()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Speed is for what is played back."""
