@@ -38,6 +38,7 @@ nitpick_ignore_regex = [
     (r"c:identifier", r"u?int\d+_t|size_t|iova_.*"),
 ]
 default_role = "code"
+smartquotes_action = "qe"  # not dashes: options have two
 
 # ------------------------------------------------------------------------------ Markdown
 

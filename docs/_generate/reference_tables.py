@@ -38,20 +38,25 @@ def samples() -> str:
 
 
 def columns() -> str:
-    """The columns of an event table, with their types."""
-    return _table(
-        ("column", "type"), [(f"`{name}`", f"`{kind}`") for name, kind in events.SCHEMA.items()]
-    )
+    """The columns of an event table, with their types and the words of the source."""
+    said = dict(re.findall(r'^    "(\w+)": pl\..+  #: (.+)$', inspect.getsource(events), re.M))
+    rows = [(f"`{name}`", f"`{kind}`", said[name]) for name, kind in events.SCHEMA.items()]
+    return _table(("column", "type", "meaning"), rows)
 
 
 def operations() -> str:
-    """The codes of the ``op`` column, and what the module says each operation uses."""
-    uses = dict(re.findall(r"^``(\w+)``\s+(.+)$", inspect.getdoc(events) or "", re.M))
+    """The codes of the ``op`` column, and what the module says of what each operation uses."""
+    text = inspect.getdoc(events) or ""
+    uses = dict(re.findall(r"^``(\w+)``\s+(.+)$", text, re.M))
+    _, _, after = text.rpartition("=\n\n")
+    notes = after.partition("\n\n")[0].replace("``", "`")
     rows = [
         (str(int(op)), f"`{op.name.lower()}`", uses[op.name.lower()].replace("``", "`"))
         for op in events.Op
     ]
-    return _table(("code", "operation", "uses, beside `t`, `cpu` and `domain`"), rows)
+    return (
+        _table(("code", "operation", "uses, beside `t`, `cpu` and `domain`"), rows) + f"\n{notes}\n"
+    )
 
 
 def flags() -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import typer
 
+from iova import cli_record
 from iova.cli import app
 
 #: What is code already, or a sign that means something in Markdown.
@@ -33,7 +34,23 @@ def _section(name: str, verb: Any) -> str:
     parts = [f"### iova {name}", "", f"`{synopsis}`", "", plain(verb.help), ""]
     parts += [_argument(one) for one in arguments]
     parts += [_option(one) for one in options]
+    if name == "record":
+        parts += _recorders_options({opt for one in options for opt in one.opts})
     return "\n".join(parts)
+
+
+def _recorders_options(known: set[str]) -> list[str]:
+    """Those of the recorder's own parser, which does without what the other verbs load."""
+    parts = []
+    for one in cli_record.parser()._actions:
+        if one.dest == "help" or known & {*one.option_strings}:
+            continue
+        names = ", ".join(f"`{opt}`" for opt in one.option_strings)
+        value = f" `{one.metavar or one.dest.upper()}`" if one.nargs != 0 else ""
+        said = plain((one.help or "") % vars(one))
+        begins = said[:1] if one.choices else said[:1].upper()
+        parts.append(f"{names}{value}\n: {begins}{said[1:]}.\n")
+    return parts
 
 
 def _metavar(argument: Any) -> str:

@@ -9,19 +9,19 @@ What each operation (:class:`Op`) uses, beside ``t``, ``cpu`` and ``domain``:
 ================= ==============================================================================
 ``create``        ``pfn`` = lowest frame the search may hand out
 ``make_caches``   nothing
-``reserve``       ``pfn``..``last``, inclusive
+``reserve``       ``pfn`` .. ``last``, inclusive
 ``alloc``         ``t_end``, ``size``, ``limit``, ``flags``, ``pfn`` (null: failed), ``slot``
 ``free``          ``t_end``, ``size``, ``flags``, ``pfn``, ``slot``
 ``flush_caches``  nothing
 ``cpu_offline``   ``n`` = the CPU that went; ``cpu`` is the one on which its caches were emptied
 ``cpu_online``    ``n`` = the CPU that came
 ``destroy``       nothing
-``tree_alloc``    ``t_end``, ``size``, ``limit``, ``flags``, ``pfn``..``last`` (null: failed)
+``tree_alloc``    ``t_end``, ``size``, ``limit``, ``flags``, ``pfn`` .. ``last`` (null: failed)
 ``tree_free``     ``pfn``: a free that the cache did not take
-``tree_remove``   ``pfn``..``last``: the range that left the tree
+``tree_remove``   ``pfn`` .. ``last``: the range that left the tree
 ``magazine_free`` ``n`` = entries of the magazine that is emptied into the tree
 ``reclaim``       ``size`` = pages of the size class (null: unknown), ``n`` = depot length before
-``unmap``         ``pfn``..``last``; ``domain`` is null, as the kernel's event names none
+``unmap``         ``pfn`` .. ``last``; ``domain`` is null, as the kernel's event names none
 ``flush_timer``   ``domain`` is null
 ================= ==============================================================================
 
@@ -92,19 +92,19 @@ class Flag(enum.IntFlag):
 
 #: Column name to Polars type, in file order. ``t``, ``cpu`` and ``op`` are never null.
 SCHEMA: Final[dict[str, pl.DataType]] = {
-    "t": pl.Int64(),
-    "t_end": pl.Int64(),
-    "cpu": pl.UInt16(),
-    "op": pl.UInt8(),
-    "domain": pl.UInt32(),
-    "flags": pl.UInt8(),
-    "size": pl.UInt64(),
-    "limit": pl.UInt64(),
-    "pfn": pl.UInt64(),
-    "last": pl.UInt64(),
-    "slot": pl.UInt32(),
-    "n": pl.UInt32(),
-    "depot": pl.Array(pl.UInt16(), DEPOT_CLASSES),
+    "t": pl.Int64(),  #: when it began
+    "t_end": pl.Int64(),  #: when it returned
+    "cpu": pl.UInt16(),  #: on which it happened
+    "op": pl.UInt8(),  #: what happened, a code
+    "domain": pl.UInt32(),  #: number of the domain, as in the metadata
+    "flags": pl.UInt8(),  #: bits
+    "size": pl.UInt64(),  #: pages
+    "limit": pl.UInt64(),  #: highest page frame that is wanted
+    "pfn": pl.UInt64(),  #: first page frame
+    "last": pl.UInt64(),  #: last page frame
+    "slot": pl.UInt32(),  #: ties a free to its allocation; null in a free: not in the trace
+    "n": pl.UInt32(),  #: a number, see below
+    "depot": pl.Array(pl.UInt16(), DEPOT_CLASSES),  #: full magazines in each class' depot
 }
 
 

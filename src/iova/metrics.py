@@ -1,9 +1,11 @@
 """What the process's live domains hold and do, for Prometheus.
 
+A server in a thread of its own shows them::
+
     with iova.metrics.serve() as server:  # http://127.0.0.1:9814/metrics
         ...
 
-or, in a program that has a registry of its own:
+or, in a program that has a registry of its own::
 
     registry.register(iova.metrics.DomainCollector())
 
