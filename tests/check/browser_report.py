@@ -27,6 +27,8 @@ ARGUMENTS = (
 )  # fmt: skip
 HOSTILE = "</script><script>window.ran=1</script><!--<img src=x onerror='window.ran=1'>\"'`&"
 DRAWN_MS = 120_000
+TOO_WIDE_TABLES = """[...document.querySelectorAll(".scroll")]
+    .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"""
 
 
 @pytest.fixture(scope="module")
@@ -142,12 +144,48 @@ def test_it_fits_a_dark_screen_and_a_phone(
         assert paper == ("rgb(13, 17, 23)" if name == "dark" else "rgb(255, 255, 255)")
 
 
+def test_no_table_is_wider_than_a_screen(browser: Browser, both: Path) -> None:
+    with Opened(browser, both, viewport={"width": 1200, "height": 900}) as it:
+        assert it.value(TOO_WIDE_TABLES) == []
+
+
 def test_it_prints_in_ink_on_white_whatever_the_screen(browser: Browser, both: Path) -> None:
     with Opened(browser, both, color_scheme="dark") as it:
-        pdf = it.page.pdf(path=SHOTS / "print.pdf")
+        pdf = it.page.pdf(path=SHOTS / "print.pdf", format="A4")
         assert pdf.startswith(b"%PDF")
         it.page.emulate_media(media="print")
         assert it.value("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+        assert it.told == []
+
+
+def test_on_paper_charts_and_tables_fit_and_nothing_asks_to_be_clicked(
+    browser: Browser, both: Path
+) -> None:
+    # What is left of A4 between the margins.
+    with Opened(browser, both, color_scheme="dark", viewport={"width": 703, "height": 1000}) as it:
+        it.page.emulate_media(media="print", color_scheme="light")
+        it.value("window.dispatchEvent(new Event('beforeprint'))")
+        it.page.wait_for_timeout(2000)
+        it.look("paper")
+        assert it.value(TOO_WIDE_TABLES) == []
+        assert it.value("document.documentElement.scrollWidth <= innerWidth")
+        for control in ("input", "button", "output", ".hint"):
+            assert not any(one.is_visible() for one in it.page.locator(control).all()), control
+        assert it.page.locator("details dl").is_visible()
+        # Drawn for this width, not for the screen's and then scaled, or texts would be tiny.
+        scales = it.value(
+            """[...document.querySelectorAll(".chart svg")].map((one) =>
+                 one.getBoundingClientRect().width / Number(one.getAttribute("width")))"""
+        )
+        assert scales
+        assert all(0.95 < scale < 1.05 for scale in scales)
+        inks = it.value(
+            """[...new Set([...document.querySelectorAll(".role-axis-label text")].map((one) =>
+                 one.getAttribute("fill")))]"""
+        )
+        assert inks == ["#3d444d"]
+        it.value("window.dispatchEvent(new Event('afterprint'))")
+        assert not it.page.locator("details dl").is_visible()
         assert it.told == []
 
 

@@ -137,7 +137,7 @@ def test_a_workload_has_the_machine_s_table_and_charts() -> None:
     text = page.render_page([comparison(), compared(samples=60, tables=True)], command="")
     assert set(re.findall(r'<figure id="([a-z]+)1">', text)) == OF_A_TRACE | {"throughput", "waits"}
     outside = outside_of_scripts(text)
-    assert outside.count("<tr>") == 9
+    assert outside.count("<tr>") == 12
     for head in ("req/s", "p99.9", "wait%", "free worst", "tree%"):
         assert f"<th>{head}</th>" in outside
         assert f"<dt>{head}</dt>" in outside

@@ -236,7 +236,14 @@ def heat(
         colour["scale"] = HEAT | kind
         colour["legend"] = bar
     encoding["color"] = colour
-    mark = {"type": "rect", "clip": True, "x2Offset": 0.5, "y2Offset": 0.5 if falling else -0.5}
+    mark: Spec = {"type": "rect", "clip": True}
+    if mixed:
+        # Cells that let the page through may not overlap: they begin and end at whole pixels.
+        for channel in (encoding["x"], encoding["y"]):
+            channel["scale"] = channel["scale"] | {"round": True}
+    else:
+        # Where two meet within a pixel, the page would shine through without an overlap.
+        mark |= {"x2Offset": 1, "y2Offset": 1 if falling else -1}
     spec = {"data": _data(), "params": params, "mark": mark, "encoding": encoding}
     data: dict[str, list[float]] = {
         "x": times(cells.x), "x2": times(cells.x2),

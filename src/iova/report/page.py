@@ -38,8 +38,6 @@ from iova.report.table import (
     seeds_text,
 )
 
-ALL_MACHINE_COLUMNS = (*MACHINE_COLUMNS, *MORE_MACHINE_COLUMNS)
-
 #: What of the bundled Vega, Vega-Lite and vega-embed the page's own script uses.
 _EXPORTS: Final = "window.vegaEmbed = vegaEmbed;"
 
@@ -93,7 +91,7 @@ def _rendered(
     script = _file("page.js")
     parts = {
         "title": html.escape("iova compare: " + ", ".join(c.source for c in comparisons)),
-        "answer": html.escape(" ".join(answer(c) for c in comparisons)),
+        "answers": "".join(f'<p class="answer">{html.escape(answer(c))}</p>' for c in comparisons),
         "sections": "\n".join(sections),
         "legend": "".join(
             _fact(head, meaning)
@@ -139,11 +137,12 @@ def _fact(head: str, told: str) -> str:
 def _section(
     number: int, comparison: Comparison, panels: list[dict[str, Any]], share: float
 ) -> str:
-    body = _table(
-        COLUMNS, [(runs.design, runs.row, runs.row_half_width) for runs in comparison.designs]
-    )
+    rows = [(runs.design, runs.row, runs.row_half_width) for runs in comparison.designs]
     if comparison.simulation:
-        body += _machine_table(comparison) + _provenance(comparison.simulation)
+        body = _table(COLUMNS, rows, "The allocator")
+        body += _machine_tables(comparison) + _provenance(comparison.simulation)
+    else:
+        body = _table(COLUMNS, rows)
     body += "".join(f'<p class="warning">{html.escape(w)}</p>' for w in comparison.warnings)
     charts = charts_of(comparison, share)
     if charts:
@@ -165,8 +164,8 @@ def _bar(number: int, designs: Sequence[str]) -> str:
         '<input type="range" class="from" min="0" max="1000" value="0" aria-label="time from">'
         '<input type="range" class="to" min="0" max="1000" value="1000" aria-label="time to">'
         '<output></output><button type="button">all</button></span></div>'
-        "<p><small>Drag over a chart to zoom all charts in time, double-click for all of it; point"
-        " at a chart for its values.</small></p>"
+        '<p class="hint"><small>Drag over a chart to zoom all charts in time, double-click for all'
+        " of it; point at a chart for its values.</small></p>"
     )
 
 
@@ -222,18 +221,22 @@ def _panel(name: str, number: int, panel: Panel, square: bool) -> dict[str, Any]
     }
 
 
-def _machine_table(comparison: Comparison) -> str:
+def _machine_tables(comparison: Comparison) -> str:
     rows = [
         (runs.design, runs.machine, runs.machine_half_width)
         for runs in comparison.designs
         if runs.machine is not None
     ]
-    return _table(ALL_MACHINE_COLUMNS, rows)
+    return _table(MACHINE_COLUMNS, rows, "The simulated machine") + _table(
+        MORE_MACHINE_COLUMNS, rows, "Its times and waits in detail"
+    )
 
 
-def _table(columns: Sequence[Column[Row]], rows: Sequence[tuple[str, Row, Row | None]]) -> str:
+def _table(
+    columns: Sequence[Column[Row]], rows: Sequence[tuple[str, Row, Row | None]], caption: str = ""
+) -> str:
     body = [[html.escape(design), *_cells(columns, row, half)] for design, row, half in rows]
-    return _plain_table(["design", *(column.head for column in columns)], body)
+    return _plain_table(["design", *(column.head for column in columns)], body, caption)
 
 
 def _cells(columns: Sequence[Column[Row]], row: Row, half: Row | None) -> list[str]:
@@ -245,14 +248,15 @@ def _cell(column: Column[Row], row: Row, half: Row | None) -> str:
     return shown if half is None else f"{shown} <small>±{html.escape(column.show(half))}</small>"
 
 
-def _plain_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A table; the cells are HTML, the heads are text."""
+def _plain_table(head: Sequence[str], body: Sequence[Sequence[str]], caption: str = "") -> str:
+    """A table; the cells are HTML, the heads and the caption are text."""
+    above = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     heads = "".join(f"<th>{html.escape(one)}</th>" for one in head)
     rows = "".join(
         "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" for cells in body
     )
     return (
-        f'<div class="scroll"><table><thead><tr>{heads}</tr></thead>'
+        f'<div class="scroll"><table>{above}<thead><tr>{heads}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 
@@ -262,7 +266,7 @@ def _provenance(simulation: Simulation) -> str:
     guesses = ", ".join(simulation.prices.guesses)
     facts = [
         ("workload", simulation.summary),
-        ("its shape", simulation.source),
+        ("its shape", " ".join(simulation.source.split())),
         ("changed", " ".join(simulation.settings)),
         ("runs", seeds_text(simulation.seeds)),
         (simulation.prices_from, simulation.prices.provenance),
