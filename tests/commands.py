@@ -61,3 +61,11 @@ def iova(*arguments: object, status: int = 0, cwd: Path | None = None) -> str:
     done = run_here(*arguments, cwd=cwd)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout if status in (0, 1) else done.stderr
+
+
+def assert_refused(*arguments: object, told: str, cwd: Path) -> None:
+    """The command ends with an error that says so, and leaves this empty folder empty."""
+    output = iova(*arguments, status=2, cwd=cwd)
+    assert told in output
+    assert "Traceback" not in output
+    assert list(cwd.iterdir()) == []

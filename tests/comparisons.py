@@ -1,4 +1,4 @@
-"""A small workload and comparisons of it, for tests of tables, JSON and the page."""
+"""A small workload, for the lab's tests; and comparisons of it, for those of tables and page."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from iova.workloads import Distribution, DomainGroup, Flow, MachineShape, Size, 
 from machines import PRICES
 
 TABLE = Prices(**PRICES, provenance="host: a test's")
+LAZY = DomainGroup("disk", mode="lazy")
+#: Between a completion and the next submission, so that the CPUs do not march in step.
+THINK_US = Distribution("uniform", low=0, high=20)
 
 
-def busy(duration_s: float = 0.02, **values: Any) -> Workload:
-    """Four CPUs allocate, one frees, lazily; a few milliseconds already show every number."""
+def busy(duration_s: float = 0.02, domain: DomainGroup = LAZY, **values: Any) -> Workload:
+    """Four CPUs allocate mixed sizes, one frees; a few milliseconds already show every number."""
     flow = Flow(
         "disk",
         "disk",
@@ -28,7 +31,7 @@ def busy(duration_s: float = 0.02, **values: Any) -> Workload:
         "busy",
         duration_s,
         MachineShape(4),
-        (DomainGroup("disk", mode="lazy"),),
+        (domain,),
         (dataclasses.replace(flow, **values),),
         summary="a test's workload",
         source="made up",

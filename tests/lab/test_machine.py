@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from comparisons import THINK_US, busy
 from iova import _core
 from iova.designs import Decision, DesignSpec, View, parse_design
 from iova.errors import IovaError
@@ -16,10 +17,7 @@ from iova.lab import machine as lab
 from iova.lab.machine import MachineResult, simulate
 from iova.lab.prices import Prices
 from iova.workloads import (
-    Distribution,
     DomainGroup,
-    Flow,
-    MachineShape,
     Size,
     Workload,
     load_workload,
@@ -30,23 +28,7 @@ TABLE = Prices(**PRICES)
 
 
 def workload(duration_s: float = 0.02, **values: object) -> Workload:
-    """Four CPUs allocate mixed sizes, one of them frees."""
-    flow = Flow(
-        "disk",
-        "disk",
-        depth=64,
-        complete_cpus="0",
-        think_us=Distribution("uniform", low=0, high=20),
-        latency_us=Distribution("uniform", low=5, high=400),
-        sizes=(Size(1, 5), Size(3, 2), Size(64, 1)),
-    )
-    return Workload(
-        "four",
-        duration_s,
-        MachineShape(4),
-        (DomainGroup("disk"),),
-        (dataclasses.replace(flow, **values),),  # type: ignore[arg-type]
-    )
+    return busy(duration_s, DomainGroup("disk"), **({"think_us": THINK_US} | values))
 
 
 def run(design: str = "linux-6.12", **options: object) -> MachineResult:

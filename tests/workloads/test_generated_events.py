@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from comparisons import THINK_US, busy
 from iova import _core
 from iova.designs import DesignSpec, parse_design
 from iova.errors import IovaError
@@ -18,31 +19,17 @@ from iova.lab.prices import Prices
 from iova.lab.replay import prepare, replay
 from iova.sources.parquet import read_parquet, write_parquet
 from iova.sources.pieces import open_input
-from iova.workloads import Distribution, DomainGroup, Flow, MachineShape, Size, Workload
+from iova.workloads import DomainGroup, Size, Workload
 from iova.workloads import events as generated
 from machines import PRICES
 
+RESERVED = DomainGroup("disk", reserved=((0xFEE00, 0xFEEFF),))
+
 
 def workload(
-    duration_s: float = 0.02, domain: DomainGroup | None = None, **values: object
+    duration_s: float = 0.02, domain: DomainGroup = RESERVED, **values: object
 ) -> Workload:
-    """Four CPUs allocate mixed sizes, one of them frees."""
-    flow = Flow(
-        "disk",
-        "disk",
-        depth=64,
-        complete_cpus="0",
-        think_us=Distribution("uniform", low=0, high=20),
-        latency_us=Distribution("uniform", low=5, high=400),
-        sizes=(Size(1, 5), Size(3, 2), Size(64, 1)),
-    )
-    return Workload(
-        "four",
-        duration_s,
-        MachineShape(4),
-        (domain or DomainGroup("disk", reserved=((0xFEE00, 0xFEEFF),)),),
-        (dataclasses.replace(flow, **values),),  # type: ignore[arg-type]
-    )
+    return busy(duration_s, domain, **({"think_us": THINK_US} | values))
 
 
 def trace_of(made: Workload, design: str = "linux-6.12", **options: object) -> Trace:
@@ -78,7 +65,7 @@ def test_where_a_trace_came_from_is_written_into_it() -> None:
     )  # fmt: skip
     assert info.domains == (DomainInfo(0, 4096, 1, "disk", "strict"),)
     notes = " ".join(info.notes)
-    for said in ("workload four", "seed 7", "linux-6.12"):
+    for said in ("workload busy", "seed 7", "linux-6.12"):
         assert said in notes
 
 
