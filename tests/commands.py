@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+from iova import cli_record
 from iova.cli import run
 
 COLUMNS = {"COLUMNS": "80"}
@@ -45,12 +46,17 @@ def run_here(*arguments: object, cwd: Path | None = None) -> subprocess.Complete
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
-        status = run([str(argument) for argument in arguments])
+        status = _main([str(argument) for argument in arguments])
     sys.path[:] = path
     for name in set(sys.modules) - loaded if cwd else ():
         if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == cwd.resolve():
             del sys.modules[name]
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
+def _main(arguments: list[str]) -> int:
+    """As ``iova.__main__`` has it."""
+    return cli_record.main(arguments[1:]) if arguments[:1] == ["record"] else run(arguments)
 
 
 def iova(*arguments: object, status: int = 0, cwd: Path | None = None) -> str:

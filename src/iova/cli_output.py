@@ -23,7 +23,7 @@ from rich.text import Text
 
 from iova.designs import DesignError, DesignSpec, parse_design
 from iova.errors import InputError
-from iova.files import file_to_write, is_same_file
+from iova.files import file_to_write, is_same_file, refuse_standard_output
 from iova.report.schemas import json_result
 from iova.report.table import printable, short_count
 
@@ -97,9 +97,7 @@ def refuse_unusable_output(out: Path | None, inputs: list[str]) -> None:
     """
     if out is None:
         return
-    if str(out) == "-":
-        raise InputError("-", "stands for standard output, and this is written to a file.",
-                         hint="Give the file's name.")  # fmt: skip
+    refuse_standard_output(out)
     file_to_write(out)
     if any(is_same_file(out, source) for source in inputs):
         raise InputError(str(out), "is an input as well.", hint="Name another file to write.")

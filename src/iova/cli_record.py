@@ -15,16 +15,22 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn, TypeVar
 
 from iova.errors import InputError, IovaError
-from iova.files import appearing_whole, file_to_write
+from iova.files import appearing_whole, file_to_write, refuse_standard_output
 from iova.sources.record.machine import BDF
 from iova.sources.record.probes import boot_words
 from iova.sources.record.recorder import Plan, Recorded, Status, record
 from iova.sources.record.ring_file import SUFFIX
 from iova.sources.record.session import BUFFER_KIB, LEVELS
 from iova.sources.record.tracefs import Tracefs, clean_up, find_tracefs
+
+Number = TypeVar("Number", int, float)
+
+MAX_SECONDS: Final = 1_000_000_000
+MAX_BUFFER_KIB: Final = 1 << 24
+_SCALES: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 PARTLY_DONE: Final = 3
 INTERRUPTED: Final = 130
@@ -41,9 +47,17 @@ before it should.
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as the other verbs do."""
+
+    def error(self, message: str) -> NoReturn:
+        """One sentence, and where to read on."""
+        raise IovaError(f"{message}; see `iova record --help`.")
+
+
 def parser() -> argparse.ArgumentParser:
     """The verb's arguments."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog="iova record",
         description=SUMMARY,
         epilog=_EPILOG,
@@ -69,46 +83,54 @@ def parser() -> argparse.ArgumentParser:
     add("--redact", action="store_true", help="leave out the host's name and the command line")
     add("--json", action="store_true",
         help="print JSON for machines; what COMMAND prints goes to standard error")  # fmt: skip
-    add("--print-cmdline", action="store_true",
+    ends = made.add_mutually_exclusive_group()
+    ends.add_argument("--print-cmdline", action="store_true",
         help="print the kernel words that record the births of domains at boot, and stop",
     )  # fmt: skip
-    add("--clean", action="store_true",
+    ends.add_argument("--clean", action="store_true",
         help="remove what a recorder left behind that was killed, and stop")  # fmt: skip
     return made
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e9:
-        raise ValueError
+    value = _number(float, text)
+    if not 0 < value < MAX_SECONDS:
+        raise _refused(text, f"number of seconds above 0 and below {MAX_SECONDS}")
     return value
 
 
 def _size(text: str) -> int:
-    scale = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1:].upper())
-    value = int(text[:-1]) * scale if scale else int(text)
+    scale = _SCALES.get(text[-1:].upper())
+    value = _number(int, text[:-1] if scale else text) * (scale or 1)
     if not 0 < value < 1 << 62:
-        raise ValueError
+        raise _refused(text, "number of bytes above 0, such as 4096 or 64M")
     return value
 
 
 def _buffer(text: str) -> int:
-    value = int(text)
-    if not 0 < value <= 1 << 24:
-        raise ValueError
+    value = _number(int, text)
+    if not 0 < value <= MAX_BUFFER_KIB:
+        raise _refused(text, f"number of KiB from 1 to {MAX_BUFFER_KIB}")
     return value
 
 
 def _device(text: str) -> str:
     device = text.lower() if text.count(":") == 2 else f"0000:{text.lower()}"
     if not BDF.fullmatch(device):
-        raise argparse.ArgumentTypeError(f"{text!r} is no PCI device such as 0000:01:00.0")
+        raise _refused(text, "PCI device such as 0000:01:00.0")
     return device
 
 
-_seconds.__name__ = "number of seconds"
-_size.__name__ = "number of bytes"
-_buffer.__name__ = "number of KiB"
+def _number(kind: type[Number], text: str) -> Number:
+    """What the text says; 0, which no option takes, if that is no number."""
+    try:
+        return kind(text)
+    except ValueError:
+        return kind(0)
+
+
+def _refused(text: str, wanted: str) -> argparse.ArgumentTypeError:
+    return argparse.ArgumentTypeError(f"{text!r} is no {wanted}")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -137,6 +159,7 @@ def _tell(told: str, status: int) -> int:
 def _run(arguments: Sequence[str]) -> int:
     own, command = _split(list(arguments))
     options = parser().parse_args(own)
+    _refuse_contradictions(options, command)
     if options.print_cmdline:
         print(boot_words())
         return 0
@@ -144,8 +167,6 @@ def _run(arguments: Sequence[str]) -> int:
         gone = clean_up(find_tracefs())
         print("\n".join(f"removed {name}" for name in gone) or "nothing was left behind")
         return 0
-    if command and options.duration is not None:
-        parser().error("give --duration or a COMMAND, not both")
     plan = Plan(
         level=options.level,
         duration_s=options.duration,
@@ -165,15 +186,25 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
         return arguments, []
     at = arguments.index("--")
     if at + 1 == len(arguments):
-        raise IovaError("there is no command after --")
+        raise IovaError("there is no command after --.")
     return arguments[:at], arguments[at + 1 :]
+
+
+def _refuse_contradictions(options: argparse.Namespace, command: Sequence[str]) -> None:
+    if command and options.duration is not None:
+        raise IovaError("give --duration or a COMMAND, not both.")
+    if options.level == "maps" and options.device:
+        raise IovaError("--level maps does not tell devices apart: leave --device out.")
+    if command and (options.clean or options.print_cmdline):
+        alone = "--clean" if options.clean else "--print-cmdline"
+        raise IovaError(f"{alone} records nothing: leave the COMMAND out.")
 
 
 def _refuse_unknown_devices(devices: Sequence[str]) -> None:
     for device in devices:
         if not Path("/sys/bus/pci/devices", device).exists():
             raise IovaError(
-                f"--device {device}: there is no such PCI device; `lspci -D` lists them"
+                f"--device {device}: there is no such PCI device; `lspci -D` lists them."
             )
 
 
@@ -181,6 +212,7 @@ def _refuse_unknown_devices(devices: Sequence[str]) -> None:
 
 
 def _record(plan: Plan, out: str, allow_lost: bool, as_json: bool) -> int:
+    refuse_standard_output(out)
     path = file_to_write(out)
     tracefs = find_tracefs()
     display = _Display()
@@ -189,21 +221,28 @@ def _record(plan: Plan, out: str, allow_lost: bool, as_json: bool) -> int:
             done = _to_file(plan, temporary, tracefs, display)
         _say_done(done, out, as_json)
         return _status(done, allow_lost, f"{out} says so")
-    raw = Path(tempfile.mkstemp(prefix=f".{path.name}.", suffix=SUFFIX, dir=path.parent)[1])
-    keep = False
+    raw = _file_beside(path, out)
     try:
         done = _to_file(plan, raw, tracefs, display)
         _say_done(done, out, as_json)
-        keep = _decode(raw, out, done, allow_lost)
-        if keep:
-            kept = path.with_name(path.name + SUFFIX)
-            raw.replace(kept)
+        if done.lost and not allow_lost:
+            kept = _keep(raw, path)
             return _status(done, False, f"the raw pages are in {kept}: `iova convert --allow-lost`"
                            " makes a trace of them all the same")  # fmt: skip
+        _decode(raw, path, out, allow_lost)
     finally:
-        if not keep:
-            raw.unlink(missing_ok=True)
+        raw.unlink(missing_ok=True)
     return _status(done, allow_lost, "")
+
+
+def _file_beside(path: Path, out: str) -> Path:
+    """A file for the raw pages."""
+    try:
+        opened, raw = tempfile.mkstemp(prefix=f".{path.name}.", suffix=SUFFIX, dir=path.parent)
+    except OSError as error:
+        raise InputError(out, f"cannot be written: {error.strerror}.") from error
+    os.close(opened)
+    return Path(raw)
 
 
 def _to_file(plan: Plan, file: Path, tracefs: Tracefs, display: _Display) -> Recorded:
@@ -215,15 +254,25 @@ def _to_file(plan: Plan, file: Path, tracefs: Tracefs, display: _Display) -> Rec
         display.end()
 
 
-def _decode(raw: Path, out: str, done: Recorded, allow_lost: bool) -> bool:
-    """Write the trace, or say that the pages must be kept: events were lost."""
-    if done.lost and not allow_lost:
-        return True
+def _keep(raw: Path, path: Path) -> Path:
+    """Give the raw pages a name beside the trace that there is not."""
+    kept = path.with_name(path.name + SUFFIX)
+    raw.replace(kept)
+    return kept
+
+
+def _decode(raw: Path, path: Path, out: str, allow_lost: bool) -> None:
+    """Write the trace; where that can not be, what was recorded is kept."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from iova.sources.convert import convert
 
-    convert(raw, out, allow_lost=allow_lost)
-    return False
+    try:
+        convert(raw, out, allow_lost=allow_lost)
+    except InputError as error:
+        if error.source == str(raw):  # a name that the user never gave, of a file that goes
+            raise InputError(out, error.problem, hint=error.hint) from error
+        told = f"{error} What was recorded is in {_keep(raw, path)}: `iova convert` makes a trace"
+        raise IovaError(f"{told} of it.") from error
 
 
 def _status(done: Recorded, allow_lost: bool, where: str) -> int:

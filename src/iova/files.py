@@ -19,6 +19,17 @@ def is_same_file(one: str | Path, other: str | Path) -> bool:
         return False
 
 
+def refuse_standard_output(out: str | Path) -> None:
+    """Refuse ``-``, which elsewhere stands for a stream: this is written to a file.
+
+    Raises:
+        InputError: it is that.
+    """
+    if str(out) == "-":
+        raise InputError("-", "stands for standard output, and this is written to a file.",
+                         hint="Give the file's name.")  # fmt: skip
+
+
 def file_to_write(out: str | Path) -> Path:
     """Where a file of this name would be written: what symbolic links lead to.
 

@@ -42,6 +42,9 @@ class Kind(enum.IntEnum):
     END = 5
 
 
+_KINDS: Final = frozenset(Kind)
+
+
 @dataclass(frozen=True)
 class Part:
     """Where a part's bytes lie in the file."""
@@ -89,12 +92,12 @@ class RingWriter:
 
 
 def parts_of(file: memoryview) -> Iterator[Part]:
-    """Go through the parts; a last one that is cut short is left out."""
+    """Go through the parts, to one that is cut short or of no kind: what a crash may leave."""
     at = len(RING_MAGIC) + len(VERSION)
     while at + _PART.size <= len(file):
         kind, cpu, length = _PART.unpack_from(file, at)
         at += _PART.size
-        if length > len(file) - at:
+        if kind not in _KINDS or length > len(file) - at:
             return
         yield Part(kind, cpu, at, length)
         at += length
