@@ -187,7 +187,8 @@ def _write_report(
         from iova.report import pictures
 
         files = pictures.write_pictures(comparisons, png)
-        told.append(f"pictures: {len(files)} in {printable(str(png))}")
+        names = ", ".join(path.name for path in files)
+        told.append(f"pictures: {len(files)} in {printable(str(png))}: {names}")
     return told
 
 
