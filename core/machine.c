@@ -289,6 +289,7 @@ static void make_replay(struct machine *m)
 		.map_last = config->map_last,
 		.memory = &memory,
 		.locks = &m->hooks,
+		.stop = config->stop,
 	};
 	m->status = replay_create(&replay, &m->replay);
 	m->cpu_rows = replay_cpu_rows(&replay);

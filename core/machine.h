@@ -154,6 +154,7 @@ struct machine_config {
 	uint32_t map_bins;
 	uint64_t map_first, map_last;
 	const struct iova_memory *memory; /* NULL: the heap */
+	const bool *stop;		  /* as in replay_config */
 };
 
 /* ------------------------------------------------------------------------- results */

@@ -93,6 +93,8 @@ static void run_job(struct machine *m, struct sim_cpu *cpu, uint32_t size_class)
 	m->record.work = m->config.prices.job;
 	if (core->rcache[size_class].job.due <= now_ns(cpu))
 		iova_run_class(core, size_class, now_ns(cpu));
+	if (replay_is_stopped(m->replay))
+		m->status = REPLAY_STOPPED;
 	record_end(m);
 	account(m->replay, d->ledger);
 }

@@ -21,6 +21,7 @@ const char *replay_status_text(enum replay_status status)
 		[REPLAY_BAD_RESERVE] = "a reservation that the granule does not allow",
 		[REPLAY_SAMPLES] = "too many samples for the span of time",
 		[REPLAY_BAD_CONFIG] = "a number of the configuration is out of range",
+		[REPLAY_STOPPED] = "a policy has failed",
 	};
 	return (size_t)status < COUNT_OF_ARRAY(text) ? text[status] : "unknown status";
 }
@@ -36,10 +37,10 @@ static void find_next_due(struct replay *r)
 	set_wake(r);
 }
 
-static void run_jobs(struct replay *r, uint64_t due)
+static enum replay_status run_jobs(struct replay *r, uint64_t due)
 {
 	r->now = (int64_t)due;
-	for (uint32_t i = 0; i < r->config.domain_count; i++) {
+	for (uint32_t i = 0; i < r->config.domain_count && !replay_is_stopped(r); i++) {
 		struct replay_domain *d = &r->domains[i];
 		if (d->core && d->core->earliest <= due) {
 			iova_run_due(d->core, due);
@@ -47,6 +48,7 @@ static void run_jobs(struct replay *r, uint64_t due)
 		}
 	}
 	find_next_due(r);
+	return replay_is_stopped(r) ? REPLAY_STOPPED : REPLAY_OK;
 }
 
 static void add_counters(struct iova_counters *sum, const struct iova_counters *one)
@@ -120,7 +122,9 @@ static enum replay_status pass_events_of_time(struct replay *r, int64_t t)
 		bool sample = r->next_sample <= (uint64_t)t;
 		if (r->next_due <= (uint64_t)t &&
 		    (!sample || r->next_due <= r->next_sample)) {
-			run_jobs(r, r->next_due);
+			enum replay_status status = run_jobs(r, r->next_due);
+			if (status != REPLAY_OK)
+				return status;
 			continue;
 		}
 		if (!sample)
@@ -395,12 +399,14 @@ static inline enum replay_status free_slot(struct replay *r, struct replay_domai
 	return REPLAY_OK;
 }
 
-static void run_recorded(struct replay *r, struct replay_domain *d, uint64_t size, int64_t t)
+static enum replay_status run_recorded(struct replay *r, struct replay_domain *d, uint64_t size,
+				       int64_t t)
 {
 	if (!r->config.recorded_reclaim || size == 0)
-		return;
+		return REPLAY_OK;
 	iova_run_class(d->core, order_of(size), (uint64_t)t);
 	account(r, d);
+	return replay_is_stopped(r) ? REPLAY_STOPPED : REPLAY_OK;
 }
 
 static enum replay_status move_cpu(struct replay *r, struct replay_domain *d, uint32_t cpu,
@@ -460,8 +466,7 @@ static enum replay_status run_rare(struct replay *r, const struct replay_events 
 	case OP_CPU_ONLINE:
 		return move_cpu(r, d, e->n[i], true);
 	case OP_RECLAIM:
-		run_recorded(r, d, e->size[i], e->t[i]);
-		break;
+		return run_recorded(r, d, e->size[i], e->t[i]);
 	default:
 		return REPLAY_BAD_OP;
 	}

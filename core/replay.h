@@ -74,6 +74,7 @@ enum replay_status {
 	REPLAY_BAD_RESERVE,  /* refused by the core */
 	REPLAY_SAMPLES,	     /* more samples than max_samples */
 	REPLAY_BAD_CONFIG,
+	REPLAY_STOPPED,	     /* as replay_config.stop asked; no row is at fault */
 };
 
 const char *replay_status_text(enum replay_status status);
@@ -104,6 +105,8 @@ struct replay_config {
 	uint64_t map_first, map_last;
 	const struct iova_memory *memory; /* NULL: the heap */
 	const struct iova_lock_hooks *locks; /* of all domains; NULL: none */
+	/* NULL, or looked at after each job, before other jobs and rows: true ends the call. */
+	const bool *stop;
 };
 
 /* State after everything before `t`, summed over domains; counters since the start. */

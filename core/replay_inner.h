@@ -58,6 +58,12 @@ struct replay {
 	struct sample_store samples;
 };
 
+/* A design's look() asked for the end. */
+static inline bool replay_is_stopped(const struct replay *r)
+{
+	return r->config.stop && *r->config.stop;
+}
+
 /* ------------------------------------------------------------------------ accounting */
 
 /*

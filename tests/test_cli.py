@@ -23,6 +23,7 @@ from iova import _core
 from iova.events import DomainInfo
 from iova.sources.parquet import write_parquet
 from tables import alloc, filling_depot, free, trace_of
+from waiting import eventually
 
 DATA = Path(__file__).parent / "data"
 TRACE = DATA / "traces" / "small4-6.12.txt.zst"
@@ -127,6 +128,44 @@ def test_a_user_s_design_can_not_end_the_command(small: Path, where: str) -> Non
     assert done.returncode == 2
     assert "SystemExit" in done.stderr
     assert "enough" in done.stderr
+
+
+@pytest.mark.parametrize("how", ["pass", "time.sleep(1)"])
+@pytest.mark.parametrize("source", ["burst8-6.12", "scsi-256"])
+def test_ctrl_c_ends_a_policy_that_never_decides(source: str, how: str, tmp_path: Path) -> None:
+    process = running_a_policy_that(f"while True: {how}", source, tmp_path)
+    process.send_signal(signal.SIGINT)
+    assert ended(process) == (130, "", "iova: stopped\n")
+
+
+def running_a_policy_that(does: str, source: str, folder: Path) -> subprocess.Popen[str]:
+    """The command in the midst of a design's ``look()``."""
+    (folder / "never.py").write_text(
+        "import pathlib, time\n"
+        "class Never:\n"
+        "    def look(self, view):\n"
+        "        pathlib.Path('looks').touch()\n"
+        f"        {does}\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "iova", "compare", source, "--design", "never:Never"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    eventually((folder / "looks").exists, 60)
+    return process
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Its exit status and what it said, if it ends in good time."""
+    try:
+        out, error = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    return process.returncode, out, error
 
 
 # --------------------------------------------------------------------- verify, convert, info

@@ -65,6 +65,25 @@ def test_what_a_policy_raises_is_raised_by_the_run() -> None:
         finish(busy_machine(design=Keeper(fail)), 30 * MS)
 
 
+def test_a_machine_goes_no_further_once_a_policy_has_failed() -> None:
+    looks = []
+
+    def stop() -> None:
+        looks.append(None)
+        raise KeyboardInterrupt
+
+    flows = [
+        flow(range(4), domain=number, depth=64, complete_cpus=[0], latency=uniform(0, 400 * US))
+        for number in range(2)
+    ]
+    run = machine(*flows, domains=[domain(), domain()], design=Keeper(stop))
+    with pytest.raises(KeyboardInterrupt):
+        run.run(SECOND, 1 << 40)
+    assert len(looks) == 1
+    with pytest.raises(ValueError, match="a policy has failed"):
+        run.run(SECOND, 1)
+
+
 def test_a_policy_can_not_use_the_machine_it_runs_in() -> None:
     made: list[_core.Machine] = []
     calls = (

@@ -70,6 +70,12 @@ cdef class View:
         return c.iova_read_cpu(view.domain, cpu, view.size_class)
 
 
+cdef class Halt:
+    """Tells what runs designs on virtual time that one of them failed."""
+
+    cdef c.cbool wanted
+
+
 cdef class Design:
     """A design the core can run: a built-in one, or one made of a Python policy."""
 
@@ -84,6 +90,7 @@ cdef class Design:
     cdef bytes name_bytes
     cdef public object error  # the first exception of the policy
     cdef object on_error  # live: called with it; the default design then decides
+    cdef Halt halt  # of the replay or machine that runs it; None: nothing ends before its time
 
     def __init__(self, design, params=None, *, tree=None, magazine=None, classes=None, hold=None):
         if isinstance(design, str):
@@ -290,6 +297,8 @@ cdef bint _look(Design handle, const c.iova_view *view, c.iova_decision *decisio
     except BaseException as error:  # kept, and raised by whoever ran the job
         decision.release = decision.again_ns = decision.trim_count = 0
         handle.error = error
+        if handle.halt is not None:
+            handle.halt.wanted = True
         if handle.on_error is None:
             return True
         try:

@@ -144,6 +144,8 @@ cdef class Machine(Timeline):
         config.map_bins = map_bins
         config.map_first = map_first
         config.map_last = map_last
+        self.halt = Halt()
+        config.stop = &self.halt.wanted
         status = c.machine_create(&config, &self.machine)
         if status != c.REPLAY_OK:
             self.machine = NULL
@@ -244,7 +246,7 @@ cdef class Machine(Timeline):
             raise ValueError("a machine gives its events in every run or in none")
         self.has_run = True
         self.gives_events = events != NULL
-        self.enter()
+        self.begin()
         with nogil:
             status = c.machine_run(self.machine, until, operations, events, &done)
         self.busy = False

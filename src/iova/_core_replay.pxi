@@ -40,6 +40,7 @@ cdef class Timeline:
     cdef readonly uint32_t possible
     cdef readonly uint32_t cpu_rows
     cdef readonly uint32_t map_bins
+    cdef Halt halt
 
     cdef int check_idle(self) except -1:
         if self.shown == NULL:
@@ -51,6 +52,15 @@ cdef class Timeline:
     cdef int enter(self) except -1:
         self.check_idle()
         self.busy = True
+        return 0
+
+    cdef int begin(self) except -1:
+        """Enter; the first policy that fails ends the call, whichever domain is its own."""
+        cdef Design design
+        self.enter()
+        self.halt.wanted = False
+        for design in self.designs:
+            design.halt = self.halt
         return 0
 
     cdef raise_policies(self):
@@ -146,6 +156,8 @@ cdef class Replay(Timeline):
         config.map_bins = map_bins
         config.map_first = map_first
         config.map_last = map_last
+        self.halt = Halt()
+        config.stop = &self.halt.wanted
         self.cpu_rows = c.replay_cpu_rows(&config)
         status = c.replay_create(&config, &self.replay)
         if status != c.REPLAY_OK:
@@ -188,7 +200,7 @@ cdef class Replay(Timeline):
         events.n = <const uint32_t *>address_of(arrays["n"])
         if result is not None:
             events.result = <uint64_t *>address_of(result)
-        self.enter()
+        self.begin()
         with nogil:
             status = c.replay_feed(self.replay, &events, &row)
         self.busy = False
@@ -199,7 +211,7 @@ cdef class Replay(Timeline):
 
     def advance(self, int64_t t):
         cdef c.replay_status status
-        self.enter()
+        self.begin()
         with nogil:
             status = c.replay_advance(self.replay, t)
         self.busy = False

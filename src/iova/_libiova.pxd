@@ -423,6 +423,7 @@ cdef extern from "replay.h" nogil:
         uint64_t map_first
         uint64_t map_last
         const iova_memory *memory
+        const cbool *stop
 
     ctypedef struct replay_sample "struct replay_sample":
         int64_t t
@@ -573,6 +574,7 @@ cdef extern from "machine.h" nogil:
         uint32_t map_bins
         uint64_t map_first
         uint64_t map_last
+        const cbool *stop
 
     ctypedef enum machine_source "enum machine_source":
         MACHINE_ALLOC

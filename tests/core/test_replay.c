@@ -255,8 +255,8 @@ static void a_configuration_out_of_range_is_refused(void)
 
 static void every_status_has_a_text_of_its_own(void)
 {
-	for (int a = REPLAY_OK; a <= REPLAY_BAD_CONFIG; a++)
-		for (int b = a + 1; b <= REPLAY_BAD_CONFIG + 1; b++)
+	for (int a = REPLAY_OK; a <= REPLAY_STOPPED; a++)
+		for (int b = a + 1; b <= REPLAY_STOPPED + 1; b++)
 			CHECK(strcmp(replay_status_text((enum replay_status)a),
 				     replay_status_text((enum replay_status)b)) != 0);
 }

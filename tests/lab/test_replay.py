@@ -300,6 +300,26 @@ def test_what_a_python_policy_raises_is_told_with_its_place() -> None:
     assert "test_replay.py:" in str(error.value)
 
 
+def test_ctrl_c_in_a_policy_ends_the_replay_before_any_other_look() -> None:
+    looks = []
+
+    class Stopped:
+        arm_delay_ns = SECOND
+
+        def look(self, view: _core.View) -> None:
+            looks.append(view.now_ns)
+            raise KeyboardInterrupt
+
+    # Three domains, whose jobs are due at the same time, and each has a policy of its own.
+    rows = [one | {"domain": number} for one in filling_depot(2) for number in range(3)]
+    for one in rows:
+        one["slot"] = None if one["slot"] is None else 3 * one["slot"] + one["domain"]
+    rows.append(row(5 * SECOND, Op.FLUSH_CACHES))
+    with pytest.raises(KeyboardInterrupt):
+        lab.replay(lab.prepare(trace_of(*rows)), DesignSpec("x", "Stopped", (), Stopped))
+    assert len(looks) == 1
+
+
 def test_a_row_that_can_not_be_replayed_is_not_blamed_on_the_policy() -> None:
     with pytest.raises(IovaError, match="call 1 of the trace") as error:
         lab.replay(lab.prepare(trace_of(alloc(1, 0), alloc(2, 0))), policy())
