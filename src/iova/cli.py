@@ -383,8 +383,6 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         result = app(arguments, standalone_mode=False, prog_name=app.info.name)
         sys.stdout.flush()
-    except typer.Exit as stop:
-        return _stop("stopped", INTERRUPTED) if stop.exit_code == INTERRUPTED else stop.exit_code
     except (typer.Abort, KeyboardInterrupt):
         return _stop("stopped", INTERRUPTED)
     except USAGE_ERROR as error:
@@ -404,4 +402,6 @@ def run(arguments: list[str] | None = None) -> int:
         return _stop(f"{name}{error.strerror or error}.", InputError.exit_status)
     except MemoryError:
         return _stop("out of memory", InputError.exit_status)
+    if result == INTERRUPTED:  # typer makes a status of typer.Exit, and of Ctrl-C
+        return _stop("stopped", INTERRUPTED)
     return result if isinstance(result, int) else 0
