@@ -7,6 +7,8 @@ packages of ``iova[lab]`` and say so.
 from __future__ import annotations
 
 import importlib.util
+import io
+import os
 import sys
 
 #: Packages of the extra ``lab`` that the command itself needs.
@@ -18,19 +20,40 @@ EXTRAS = {"tune": "tune", "top": "lab,live"}
 
 def main() -> None:
     """Run the command with the arguments of this process."""
-    if sys.argv[1:2] == ["record"]:  # needs none of the packages, and often has no time for them
-        from iova import cli_record
-
-        sys.exit(cli_record.main(sys.argv[2:]))
-    missing = [name for name in LAB_PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        sys.exit(_run_bare(sys.argv[1:], missing))
+    _make_streams_usable()
     try:
-        from iova.cli import run
+        status = _run(sys.argv[1:])
     except KeyboardInterrupt:  # loading the packages takes half a second
         print("iova: stopped", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(run())
+        status = 130
+    sys.exit(status)
+
+
+def _make_streams_usable() -> None:
+    """Streams that the caller closed swallow what they get; the others can write any character."""
+    # Else the next file that is opened gets the number of a standard stream.
+    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(null, True)
+    os.close(null)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["record"]:  # needs none of the packages, and often has no time for them
+        from iova import cli_record
+
+        return cli_record.main(arguments[1:])
+    missing = [name for name in LAB_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        return _run_bare(arguments, missing)
+    from iova.cli import run
+
+    return run()
 
 
 def _run_bare(arguments: list[str], missing: list[str]) -> int:

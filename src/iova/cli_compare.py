@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
@@ -202,12 +203,16 @@ def _sha256(path: Path) -> str | None:
 
 # --------------------------------------------------------------------------------- showing
 
+#: What the tables need.
+_LEAST_WIDTH: Final = 80
+
 
 def print_comparisons(
     comparisons: Sequence[Comparison], against: Against | None, written: Sequence[str]
 ) -> None:
     """Tables, legend, what cannot be shown, what changed; 80 columns."""
-    console = Console(soft_wrap=False)
+    # A narrower terminal folds the lines itself: what does not fit would be cut off here.
+    console = Console(soft_wrap=False, width=max(_LEAST_WIDTH, Console().width))
 
     def say(told: str) -> None:
         console.print(told, markup=False, highlight=False)
