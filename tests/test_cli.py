@@ -138,6 +138,31 @@ def test_ctrl_c_ends_a_policy_that_never_decides(source: str, how: str, tmp_path
     assert ended(process) == (130, "", "iova: stopped\n")
 
 
+@pytest.mark.parametrize("source", ["burst8-6.12", "scsi-256"])
+def test_sigterm_in_a_policy_is_not_the_policy_s(source: str, tmp_path: Path) -> None:
+    process = running_a_policy_that("while True: pass", source, tmp_path)
+    process.send_signal(signal.SIGTERM)
+    assert ended(process) == (143, "", "")
+
+
+@pytest.mark.parametrize("where", ["__init__", "look", "loading"])
+def test_a_user_s_design_may_raise_what_is_no_exception(small: Path, where: str) -> None:
+    fail = "raise BaseException('odd')"
+    (small.parent / "odd.py").write_text(
+        f"{fail if where == 'loading' else ''}\n"
+        "class Odd:\n"
+        "    arm_delay_ns = 1\n"
+        "    def __init__(self):\n"
+        f"        {fail if where == '__init__' else 'pass'}\n"
+        "    def look(self, view):\n"
+        f"        {fail if where == 'look' else 'pass'}\n"
+    )
+    for source in (small, "scsi-256"):
+        told = iova("compare", source, "--design", "odd:Odd", cwd=small.parent, status=2)
+        assert "BaseException: odd" in told
+        assert told.count("\n") == 1
+
+
 def running_a_policy_that(does: str, source: str, folder: Path) -> subprocess.Popen[str]:
     """The command in the midst of a design's ``look()``."""
     (folder / "never.py").write_text(

@@ -55,7 +55,7 @@ from iova.cli_status import (
     SIGNALLED,
 )
 from iova.designs import LINUX_DESIGNS, builtin_designs
-from iova.errors import InputError, IovaError
+from iova.errors import EndedBySignal, InputError, IovaError
 from iova.lab import conformance, verify_trace
 from iova.lab.against import Against, compare_against
 from iova.lab.compare import Comparison
@@ -364,7 +364,7 @@ def _without_reader() -> int:
 
 def _end_by(number: int, _frame: FrameType | None) -> NoReturn:
     """A signal's handler: ends like any command does, with files and probes removed."""
-    raise SystemExit(SIGNALLED + number)
+    raise EndedBySignal(SIGNALLED + number)
 
 
 def _end_well_by_signals() -> None:

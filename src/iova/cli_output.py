@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from iova.designs import DesignError, DesignSpec, parse_design
+from iova.designs import DesignSpec, parse_design
 from iova.errors import InputError
 from iova.files import file_to_write, is_same_file, refuse_standard_output
 from iova.report.schemas import json_result
@@ -68,15 +68,9 @@ def designs_named(texts: list[str] | tuple[str, ...]) -> list[DesignSpec]:
     """The designs a user named.
 
     Raises:
-        DesignError: there is no such design, or a user's own ends the program.
+        DesignError: there is no such design, or a user's own can not be made.
     """
-    made = []
-    for text in texts:
-        try:
-            made.append(parse_design(text))
-        except SystemExit as stop:
-            raise DesignError(f"--design {text}: raised SystemExit: {stop.code}") from stop
-    return made
+    return [parse_design(text) for text in texts]
 
 
 @contextmanager

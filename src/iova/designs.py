@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from iova import _core
-from iova.errors import IovaError
+from iova.errors import STOPS, IovaError
 
 #: A parameter's value that leaves the choice to the design.
 AUTO = _core.AUTO
@@ -220,7 +220,9 @@ class DesignSpec:
             if self.policy_class is None:
                 return _core.Design(self.name, dict(self.params), **dict(self.options))
             return _core.Design(self.policy_class(**dict(self.params)), **dict(self.options))
-        except Exception as error:  # a user's constructor may raise anything
+        except STOPS:
+            raise
+        except BaseException as error:  # a user's constructor may raise anything
             known = isinstance(error, TypeError | ValueError)
             kind = "" if known else f"{type(error).__name__}: "
             raise DesignError(f"--design {self.text}: {kind}{error}") from error
@@ -276,7 +278,9 @@ def _load_class(text: str, name: str) -> type:
         sys.path.insert(0, here)
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (Exception, SystemExit) as error:  # a user's module may raise anything
+    except STOPS:
+        raise
+    except BaseException as error:  # a user's module may raise anything
         kind = type(error).__name__
         raise DesignError(f"--design {text}: can not load {name}: {kind}: {error}") from error
     if not isinstance(found, type):

@@ -38,6 +38,14 @@ class InputError(IovaError):
         self.hint = hint
 
 
+class EndedBySignal(SystemExit):
+    """A signal ends the program; raised by its handler, perhaps amid a user's code."""
+
+
+#: Raised amid a user's code, they are none of its mistakes.
+STOPS = (KeyboardInterrupt, EndedBySignal)
+
+
 # ---------------------------------------------------------------------------- live domains
 
 

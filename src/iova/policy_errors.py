@@ -8,24 +8,29 @@ from contextlib import contextmanager
 
 from iova import _core
 from iova.designs import DesignError, DesignSpec
+from iova.errors import STOPS
 
 
 @contextmanager
 def blamed_on_policy(design: DesignSpec) -> Iterator[None]:
     """Around what calls a policy: its error becomes one that names the design and the place.
 
-    Errors under a built-in design, and those of the core itself, pass as they are.
+    Errors under a built-in design, those of the core itself, and what ends the program from outside
+    pass as they are.
 
     Raises:
         DesignError: the design's ``look()`` raised something.
     """
     try:
         yield
-    except Exception as error:
-        if design.policy_class is None or isinstance(error, _core.ReplayError):
+    except (_core.ReplayError, *STOPS):
+        raise
+    except BaseException as error:  # a user's code may raise anything
+        if design.policy_class is None:
             raise
         frames = traceback.extract_tb(error.__traceback__)
         where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
         raise DesignError(
             f"design {design.label}: look() raised {type(error).__name__}: {error}{where}"
+            + ("; to do nothing, return None" if isinstance(error, SystemExit) else "")
         ) from error

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from iova.designs import DesignError, DesignSpec
+from iova.designs import DesignSpec
 from iova.events import Trace, TraceInfo
 from iova.lab.machine import MachineResult, simulate
 from iova.lab.prices import Prices
@@ -254,20 +253,7 @@ def _replay_one(
         if progress:
             progress(design.label, done, total)
 
-    with _user_code(design):
-        return replay(source, design, samples=samples, tables=tables, progress=told)
-
-
-@contextmanager
-def _user_code(design: DesignSpec) -> Iterator[None]:
-    """A policy must not end the program from within ``look()``."""
-    try:
-        yield
-    except SystemExit as stop:
-        raise DesignError(
-            f"design {design.label}: look() raised SystemExit: {stop.code}; to do nothing,"
-            " return None"
-        ) from stop
+    return replay(source, design, samples=samples, tables=tables, progress=told)
 
 
 # ------------------------------------------------------------------------------- workloads
@@ -357,9 +343,8 @@ def _simulate_one(
             progress(label, done, total)
 
     began = time.perf_counter()
-    with _user_code(design):
-        result = simulate(
-            workload, design, prices, seed=seed, samples=samples, tables=tables, progress=told
-        )
+    result = simulate(
+        workload, design, prices, seed=seed, samples=samples, tables=tables, progress=told
+    )
     speed = result.totals["operations"] / (time.perf_counter() - began)
     return result, Run(row_of(result.replay), machine_row_of(result), seed, speed)

@@ -11,7 +11,6 @@ come all the same, that is an error and not another order.
 from __future__ import annotations
 
 import dataclasses
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,6 +24,7 @@ from iova.errors import IovaError
 from iova.events import FIRST_INSIDE_OP
 from iova.lab.prices import Prices
 from iova.lab.replay import ReplayResult
+from iova.policy_errors import blamed_on_policy
 from iova.workloads import Workload
 from iova.workloads.events import DEFAULT_DESIGN
 from iova.workloads.running import RunningWorkload, start
@@ -188,17 +188,10 @@ class _Replay:
 
     def feed(self, columns: Columns) -> None:
         try:
-            self._core.feed(columns)
+            with blamed_on_policy(self._design):
+                self._core.feed(columns)
         except _core.ReplayError as error:
             raise IovaError(f"call {error.row} of the stream: {error.problem}") from error
-        except Exception as error:
-            if self._design.policy_class is None:
-                raise
-            frames = traceback.extract_tb(error.__traceback__)
-            where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-            raise IovaError(
-                f"design {self._design.label}: look() raised {type(error).__name__}: {error}{where}"
-            ) from error
 
     def result(self) -> ReplayResult:
         core, classes = self._core, self._mechanism["classes"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from iova.designs import DesignError, DesignSpec
+from iova.designs import DesignSpec
 from iova.events import Trace
 from iova.lab.confidence import mean_of
 from iova.lab.machine import simulate
@@ -52,10 +52,7 @@ class TraceSubject:
 
     def measure(self, design: DesignSpec, progress: Progress | None = None) -> dict[str, float]:
         """See :class:`Subject`."""
-        try:
-            result = replay(self.source, design, progress=progress)
-        except SystemExit as stop:
-            raise _would_end(design, stop) from stop
+        result = replay(self.source, design, progress=progress)
         return metrics_of(row_of(result)) | {"calls": result.totals["calls"]}
 
 
@@ -75,18 +72,9 @@ class WorkloadSubject:
         return means([self._run(design, seed, progress) for seed in self.seeds])
 
     def _run(self, design: DesignSpec, seed: int, progress: Progress | None) -> dict[str, float]:
-        try:
-            result = simulate(self.workload, design, self.prices, seed=seed, progress=progress)
-        except SystemExit as stop:
-            raise _would_end(design, stop) from stop
+        result = simulate(self.workload, design, self.prices, seed=seed, progress=progress)
         numbers = metrics_of(row_of(result.replay)) | metrics_of(machine_row_of(result))
         return numbers | {"calls": result.totals["operations"]}
-
-
-def _would_end(design: DesignSpec, stop: SystemExit) -> DesignError:
-    return DesignError(
-        f"design {design.label}: look() raised SystemExit: {stop.code}; to do nothing, return None"
-    )
 
 
 def trace_subject(

@@ -267,8 +267,6 @@ class _Reader:
             return [(text, spec.params + spec.options) for text, spec in specs]
         except DesignError as error:
             raise self.refuse(where, f"is no design: {error}") from error
-        except SystemExit as stop:  # a user's own
-            raise self.refuse(where, f"raised SystemExit: {stop.code}") from stop
 
     # ------------------------------------------------------------------------ the values
 

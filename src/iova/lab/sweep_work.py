@@ -140,8 +140,6 @@ def run_task(task: Task) -> Result:
         subject = _SUBJECTS.of(task)
         loaded = time.perf_counter()
         metrics = subject.measure(parse_design(task.design))
-    except SystemExit as stop:
-        return _failed(f"the design raised SystemExit: {stop.code}", began, loaded)
     except IovaError as error:
         return _failed(str(error), began, loaded)
     except Exception as error:  # one cell's trouble is not the sweep's

@@ -131,8 +131,6 @@ class Bench:
             by_source = tuple(subject.measure(spec) for subject in self._subjects)
         except IovaError as error:
             return Trial(number, how, values, text, problem=str(error))
-        except SystemExit as stop:  # a user's constructor
-            return Trial(number, how, values, text, problem=f"raised SystemExit: {stop.code}")
         return Trial(number, how, values, text, by_source, self.goals.shortfall(by_source))
 
 
