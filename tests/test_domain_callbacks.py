@@ -144,12 +144,16 @@ def test_a_decision_that_makes_no_sense_counts_as_an_error(
             return found
 
     policy = Confused()
-    with Domain(design=policy, cpus=1) as domain:
+    with Domain(design=policy, name="nic", cpus=1) as domain:
         fill_depot(domain)
         eventually(lambda: domain.stats().classes[0].reclaimed >= 1)
         assert policy.looks == 1
         nothing_is_lost(domain)
-    assert len(caplog.records) == 1
+    (record,) = caplog.records
+    told = record.getMessage()
+    assert told.startswith("the policy of nic: look() returned ")
+    assert told.endswith("; linux-7.3 decides from now on")
+    assert not record.exc_info
 
 
 def test_a_policy_that_blocks_holds_up_nobody_but_the_background() -> None:

@@ -104,6 +104,11 @@ class View:
     def magazine(self) -> int: ...
     def cpu(self, cpu: int) -> CpuView: ...
 
+class DecisionError(ValueError):
+    """What ``look()`` returned makes no sense; the text says what and why."""
+
+    def __init__(self, returned: str, problem: str) -> None: ...
+
 @disjoint_base
 class Design:
     """A design for one domain: a built-in one by name, or an object with ``look(view)``.

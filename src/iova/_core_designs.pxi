@@ -265,37 +265,80 @@ cdef void _look_by_default(void *state, const c.iova_view *view,
     default_design.look(default_design, state, values, view, decision)
 
 
+class DecisionError(ValueError):
+    """What ``look()`` returned makes no sense; the text says what and why."""
+
+    def __init__(self, returned, problem):
+        super().__init__(f"look() returned {returned}, which {problem}")
+
+
+_shown = reprlib.Repr()
+_shown.maxother = _shown.maxstring = _shown.maxlong = 60
+
+
+cdef show(value):
+    try:
+        return _shown.repr(value)
+    except Exception:  # too many digits, or a user's own
+        return f"some {type(value).__name__}"
+
+
+cdef object whole(name, value):
+    try:
+        number = operator.index(value)  # a part of a magazine makes no sense
+    except TypeError:
+        raise DecisionError(f"{name}={show(value)}", "is no whole number") from None
+    if not 0 <= number < 2**64:
+        raise DecisionError(f"{name}={show(number)}", f"is not within 0..{2**64 - 1}")
+    return number
+
+
+cdef _carry_over(decided, const c.iova_view *view, c.iova_decision *decision):
+    """What look() returned, or DecisionError."""
+    if decided is None:
+        return
+    if isinstance(decided, type) or not all(
+            hasattr(decided, name) for name in ("release", "keep", "again_ns", "trim")):
+        if isinstance(decided, types.CoroutineType):
+            decided.close()  # else Python warns that it was never awaited
+        raise DecisionError(show(decided), "is no Decision")
+    decision.release = whole("release", decided.release)
+    decision.keep = whole("keep", decided.keep)
+    decision.again_ns = whole("again_ns", decided.again_ns)
+    magazine = whole("magazine", getattr(decided, "magazine", 0))
+    if magazine and not can_hold(magazine):
+        raise DecisionError(f"magazine={magazine}", "is not 2**n - 1 entries within "
+                            f"{c.IOVA_MAGAZINE_LEAST}..{c.IOVA_MAGAZINE_MOST}")
+    decision.magazine = magazine
+    _carry_over_trim(decided.trim, view.cpus_possible, decision)
+
+
+cdef _carry_over_trim(trim, uint32_t cpus, c.iova_decision *decision):
+    try:
+        numbers = iter(trim)
+    except TypeError:
+        raise DecisionError(f"trim={show(trim)}", "is no sequence of CPUs") from None
+    decision.trim_count = 0
+    for cpu in numbers:
+        if decision.trim_count == cpus:
+            raise DecisionError(f"trim={show(trim)}", f"has more CPUs than the {cpus} there are")
+        if not hasattr(cpu, "__index__") or not 0 <= operator.index(cpu) < cpus:
+            raise DecisionError(f"trim={show(trim)}", f"has {show(cpu)}: no CPU of 0..{cpus - 1}")
+        decision.trim[decision.trim_count] = operator.index(cpu)
+        decision.trim_count += 1
+
+
 # False: the default design is to decide.
 cdef bint _look(Design handle, const c.iova_view *view, c.iova_decision *decision) noexcept:
     cdef View shown
-    cdef uint32_t count = 0
     if handle.error is not None:  # it has failed, or Ctrl-C came
         return handle.on_error is None
     shown = View.__new__(View)
     shown.view = view
     try:
-        decided = handle.policy.look(shown)
-        if decided is not None:
-            # index(): a part of a magazine makes no sense.
-            decision.release = operator.index(decided.release)
-            decision.keep = operator.index(decided.keep)
-            decision.again_ns = operator.index(decided.again_ns)
-            magazine = getattr(decided, "magazine", 0)
-            if magazine:
-                if not can_hold(magazine):
-                    raise ValueError(f"magazine={magazine!r} is not 2**n - 1 entries within "
-                                     f"{c.IOVA_MAGAZINE_LEAST}..{c.IOVA_MAGAZINE_MOST}")
-                decision.magazine = magazine
-            for cpu in map(operator.index, decided.trim):
-                if count == view.cpus_possible:
-                    raise ValueError("more CPUs to trim than there are")
-                if not 0 <= cpu < view.cpus_possible:
-                    raise ValueError(f"CPU {cpu} to trim is not below {view.cpus_possible}")
-                decision.trim[count] = cpu
-                count += 1
-            decision.trim_count = count
+        _carry_over(handle.policy.look(shown), view, decision)
     except BaseException as error:  # kept, and raised by whoever ran the job
-        decision.release = decision.again_ns = decision.trim_count = 0
+        decision.release = decision.again_ns = decision.trim_count = decision.magazine = 0
         handle.error = error
         if handle.halt is not None:
             handle.halt.wanted = True

@@ -293,6 +293,9 @@ def _is_text(name: str) -> bool:
 
 
 def _report_policy(name: str, error: BaseException) -> None:
+    if isinstance(error, _core.DecisionError):
+        _LOG.error("the policy of %s: %s; %s decides from now on", name, error, DEFAULT_DESIGN)
+        return
     _LOG.error(
         "the policy of %s raised; %s decides from now on", name, DEFAULT_DESIGN, exc_info=error
     )

@@ -19,7 +19,7 @@ def blamed_on_policy(design: DesignSpec) -> Iterator[None]:
     pass as they are.
 
     Raises:
-        DesignError: the design's ``look()`` raised something.
+        DesignError: the design's ``look()`` raised something, or returned what is no decision.
     """
     try:
         yield
@@ -28,6 +28,8 @@ def blamed_on_policy(design: DesignSpec) -> Iterator[None]:
     except BaseException as error:  # a user's code may raise anything
         if design.policy_class is None:
             raise
+        if isinstance(error, _core.DecisionError):
+            raise DesignError(f"design {design.label}: {error}") from error
         frames = traceback.extract_tb(error.__traceback__)
         where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
         raise DesignError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 
 import numpy as np
@@ -329,10 +330,21 @@ def test_a_row_that_can_not_be_replayed_is_not_blamed_on_the_policy() -> None:
 @pytest.mark.parametrize(
     ("decided", "problem"),
     [
-        (Decision(release=-1), "OverflowError"),
-        (Decision(trim=[2]), "CPU 2 to trim is not below 2"),
-        (Decision(trim=range(10**9)), "to trim"),
-        (5, "AttributeError"),
+        (Decision(release=-1), "release=-1, which is not within 0..18446744073709551615"),
+        (Decision(keep=10**30), "keep=1" + 30 * "0" + ", which is not within 0..184467"),
+        (Decision(again_ns=1e9), "again_ns=1000000000.0, which is no whole number"),  # type: ignore[arg-type]
+        (Decision(release=float("nan")), "release=nan, which is no whole"),  # type: ignore[arg-type]
+        (Decision(release=-(10**9999)), "release="),
+        (Decision(magazine=126), "magazine=126, which is not 2**n - 1 entries within 3..1023"),
+        (Decision(magazine="x"), "magazine='x', which is no whole number"),  # type: ignore[arg-type]
+        (Decision(trim=[2]), "trim=[2], which has 2: no CPU of 0..1"),
+        (Decision(trim=["a"]), "trim=['a'], which has 'a': no CPU of 0..1"),  # type: ignore[list-item]
+        (Decision(trim=5), "trim=5, which is no sequence of CPUs"),  # type: ignore[arg-type]
+        (Decision(trim=range(10**9)), "trim=range(0, 1000000000), which has more CPUs than the 2"),
+        (5, "5, which is no Decision"),
+        ("release", "'release', which is no Decision"),
+        (Decision, "<class 'iova.designs.Decision'>, which is no Decision"),
+        (iter(()), "<tuple_iterator object at "),
     ],
 )
 def test_a_decision_that_makes_no_sense_is_an_error(decided: object, problem: str) -> None:
@@ -342,7 +354,19 @@ def test_a_decision_that_makes_no_sense_is_an_error(decided: object, problem: st
             return decided
 
     rows = [*filling_depot(1), row(SECOND, Op.FLUSH_CACHES)]
-    with pytest.raises(IovaError, match=problem):
+    with pytest.raises(DesignError, match=re.escape(f"Wrong: look() returned {problem}")) as error:
+        lab.replay(lab.prepare(trace_of(*rows)), DesignSpec("x", "Wrong", (), Wrong))
+    assert "raised" not in str(error.value)
+    assert ".pxi" not in str(error.value)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_look_that_is_a_coroutine_is_never_awaited_and_said_to_be_one() -> None:
+    class Wrong:
+        async def look(self, view: _core.View) -> None: ...
+
+    rows = [*filling_depot(1), row(SECOND, Op.FLUSH_CACHES)]
+    with pytest.raises(DesignError, match=r"look\(\) returned <coroutine object .*, which is no"):
         lab.replay(lab.prepare(trace_of(*rows)), DesignSpec("x", "Wrong", (), Wrong))
 
 
