@@ -17,6 +17,8 @@ import pytest
 from typer.testing import CliRunner
 
 import iova
+from commands import iova as command
+from commands import run_here
 from iova import Domain, _core
 from iova.cli import app
 from iova.errors import InputError
@@ -394,3 +396,33 @@ def test_ranges_that_overlap_in_time_get_slots_of_their_own() -> None:
         (60, Op.FREE, 1),
     ]
     assert len(replayed(trace, "linux-7.3")) == 2
+
+
+def recorded_under(design: str | Any, path: Path) -> Path:
+    with Domain(design=design) as domain, domain.record(path):
+        traffic(domain, seed=5, steps=500)
+    return path
+
+
+def test_verbs_take_the_design_under_which_it_was_recorded(tmp_path: Path) -> None:
+    path = recorded_under("two-list", tmp_path / "own.parquet")
+    assert "under two-list" in command("explain", path)
+    assert "counters under two-list" in command("convert", path, tmp_path / "own.pftrace")
+    done = run_here("top", path, "--speed", "1000", "--interval", "0.05")
+    assert "shown is what two-list does" in done.stderr
+
+
+def test_of_a_design_that_is_not_built_in_they_say_so(tmp_path: Path) -> None:
+    class Nothing:
+        def look(self, view: Any) -> None:
+            """Do nothing."""
+
+    path = recorded_under(Nothing(), tmp_path / "own.parquet")
+    for told in (
+        command("explain", path, status=2),
+        command("convert", path, tmp_path / "own.pftrace", status=2),
+        run_here("top", path, "--speed", "1000", "--interval", "0.05").stderr,
+    ):
+        assert "under the design Nothing, which is not built in" in told
+    assert "Nothing" in command("explain", path, status=2)
+    assert "linux-7.3" in command("explain", path, "--design", "linux-7.3")

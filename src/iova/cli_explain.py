@@ -34,8 +34,8 @@ Design = Annotated[
         "--design",
         metavar="D",
         autocompletion=cli_completion.designs,
-        help="The design it ran under. By default that of the recorded kernel; for a workload"
-        f" {DEFAULT_DESIGN}.",
+        help="The design it ran under. By default that of the recorded kernel or live domain; for a"
+        f" workload {DEFAULT_DESIGN}.",
     ),
 ]
 Address = Annotated[

@@ -135,7 +135,7 @@ ConvertDesign = Annotated[
         autocompletion=cli_completion.designs,
         help="Workloads: the design under which the calls are made; their addresses and times"
         f" are its. By default {DEFAULT_DESIGN}. Traces to Perfetto: the design whose counters are"
-        " shown; by default the recorded kernel's.",
+        " shown; by default the recorded kernel's or live domain's.",
     ),
 ]
 RecordedDesign = Annotated[

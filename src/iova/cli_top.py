@@ -12,7 +12,10 @@ from iova import cli_options, samples
 from iova.cli_compare import Bars, refuse_settings_of_traces
 from iova.cli_output import designs_named, progress_bars, warn, warn_of_malformed
 from iova.cli_status import SIGNALLED
-from iova.errors import IovaError
+from iova.designs import DesignSpec
+from iova.errors import InputError, IovaError
+from iova.events import Trace
+from iova.lab.explain import recorded_design
 from iova.lab.prices import load_prices
 from iova.sources import load
 from iova.top.look import Watched
@@ -45,7 +48,8 @@ TopDesign = Annotated[
         "--design",
         metavar="D",
         help="Played back: what this design does with the calls. By default what the trace"
-        f" recorded; where it recorded none of that, and for workloads, {DEFAULT_DESIGN}.",
+        " recorded; where it recorded none of that, what the design does that it ran under. Of"
+        f" workloads, and where that is not known, {DEFAULT_DESIGN}.",
     ),
 ]
 Speed = Annotated[
@@ -163,7 +167,15 @@ def _trace(source: str, speed: float, design: str | None, allow_lost: bool, bars
         warn_of_malformed(source, loaded.report.malformed_count)
     if design is None and tells_inside(loaded.trace):
         return Recorded(source, loaded.trace, speed)
-    if design is None:
-        warn(f"{source} does not tell what its caches did: shown is what {DEFAULT_DESIGN} does")
-    (spec,) = designs_named([design or DEFAULT_DESIGN])
+    spec = _shown_instead(source, loaded.trace) if design is None else designs_named([design])[0]
     return Replayed(source, loaded.trace, spec, speed)
+
+
+def _shown_instead(source: str, trace: Trace) -> DesignSpec:
+    """The design a trace ran under; or another, if it does not tell, and that is said."""
+    try:
+        spec, why = recorded_design(source, trace), "it ran under that"
+    except InputError as error:
+        spec, why = designs_named([DEFAULT_DESIGN])[0], error.problem.removesuffix(".")
+    warn(f"{source} does not tell what its caches did: shown is what {spec.label} does; {why}")
+    return spec

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from iova.designs import DesignSpec, parse_design
-from iova.events import Trace
+from iova.designs import DesignSpec, builtin_designs, parse_design
+from iova.errors import InputError
+from iova.events import DOMAIN_SOURCE, Trace
 from iova.lab.explain_causes import CAUSES
 from iova.lab.explain_facts import PATIENCE, Facts, of_domain
 from iova.lab.explain_model import Evidence, Finding, Harm
@@ -38,6 +39,7 @@ _FINDINGS: Final = {
 }
 
 _RAN_UNDER: Final = re.compile(r"it ran under the design (.+): the addresses")
+_RECORDED_UNDER: Final = re.compile(r"a live domain of iova \S+ under the design (.+)")
 
 
 @dataclass(frozen=True)
@@ -124,18 +126,29 @@ def explain(
 
 
 def recorded_design(name: str, trace: Trace) -> DesignSpec:
-    """The design of the system a trace is from: its kernel's, or the one it was generated under.
+    """The design of the system a trace is from.
+
+    Its kernel's, that of the live domain which recorded itself, or the one it was generated under.
 
     Raises:
-        IovaError: the trace does not say.
+        InputError: the trace does not say, or names one that is not built in.
     """
     if trace.info.source == MACHINE_SOURCE:
-        for note in trace.info.notes:
-            told = _RAN_UNDER.match(note)
-            if told:
-                return parse_design(told[1])
-        return parse_design(DEFAULT_DESIGN)
-    return parse_design(design_of(trace.info.kernel, name))
+        return parse_design(_told_in_notes(_RAN_UNDER, trace) or DEFAULT_DESIGN)
+    own = _told_in_notes(_RECORDED_UNDER, trace) if trace.info.source == DOMAIN_SOURCE else None
+    if own is None:
+        return parse_design(design_of(trace.info.kernel, name))
+    if own not in [design.name for design in builtin_designs()]:
+        raise InputError(
+            name,
+            f"it was recorded under the design {own}, which is not built in.",
+            hint="Give it as module:Class, or another, with --design.",
+        )
+    return parse_design(own)
+
+
+def _told_in_notes(said: re.Pattern[str], trace: Trace) -> str | None:
+    return next((told[1] for told in map(said.match, trace.info.notes) if told), None)
 
 
 def _replay_progress(progress: ExplainProgress | None) -> Callable[[int, int], None] | None:
