@@ -7,14 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arrow.h"
-#include "scan.h"
-
-static void require(bool holds)
-{
-    if (!holds)
-        abort();
-}
+#include "fuzz_checks.h"
 
 /* A piece of its own size on the heap, so that reading beyond it is seen. */
 static void feed_copy(struct scanner *scanner, const uint8_t *text, size_t len)
@@ -39,29 +32,6 @@ static struct scanner *scan_in_pieces(const uint8_t *text, size_t len, size_t pi
     return scanner;
 }
 
-static void check_counts(const struct scan_counts *counts)
-{
-    uint64_t lines = counts->headers + counts->loss_lines + counts->unknown + counts->malformed;
-
-    for (int i = 0; i < VOCABULARY_EVENTS; i++)
-        lines += counts->events[i];
-    require(lines == counts->lines);
-}
-
-static void check_rows(const struct rows *rows)
-{
-    int64_t last = INT64_MIN;
-
-    for (uint64_t i = 0; i < rows->count; i++) {
-        const struct row_block *block = rows->blocks[i / ROWS_PER_BLOCK];
-        const size_t at = i % ROWS_PER_BLOCK;
-        require(block->t[at] >= last);
-        require(!(block->valid[at] & VALID(T_END)) || block->t_end[at] >= block->t[at]);
-        require(!(block->valid[at] & VALID(SLOT)) || block->slot[at] < rows->count);
-        last = block->t[at];
-    }
-}
-
 static void check_same(const struct scanner *a, const struct scanner *b)
 {
     require(memcmp(&a->counts, &b->counts, sizeof(a->counts)) == 0);
@@ -69,26 +39,6 @@ static void check_same(const struct scanner *a, const struct scanner *b)
     require(a->problem_count == b->problem_count && a->calls.rows.count == b->calls.rows.count);
     for (size_t i = 0; i < a->calls.rows.block_count; i++)
         require(memcmp(a->calls.rows.blocks[i], b->calls.rows.blocks[i], sizeof(struct row_block)) == 0);
-}
-
-/* Takes the rows out and lets go of the batches in another order than they came. */
-static void drain(struct scanner *scanner)
-{
-    struct ArrowArrayStream stream;
-    struct ArrowSchema schema;
-    struct ArrowArray batch;
-
-    require(arrow_stream_of(&scanner->calls.rows, &stream));
-    require(stream.get_schema(&stream, &schema) == 0);
-    schema.release(&schema);
-    require(stream.get_next(&stream, &batch) == 0);
-    stream.release(&stream);
-    if (batch.release) {
-        struct ArrowArray column = *batch.children[COLUMN_DEPOT];
-        batch.children[COLUMN_DEPOT]->release = NULL;
-        batch.release(&batch);
-        column.release(&column);
-    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
