@@ -46,7 +46,7 @@ def test_a_workload_is_explained_as_a_user_s_design_runs_it(tmp_path: Path) -> N
     )
     short = ("explain", "small-depot", "--set", "duration_s=0.3", "--json")
     found = json.loads(iova(*short, "--design", "mine:Fixed", cwd=tmp_path))
-    assert found["design"] == "Fixed"
+    assert found["design"] == "mine:Fixed"
     assert [one["cause"] for one in found["findings"]] == ["fixed-depot"]
 
 

@@ -121,6 +121,8 @@ def test_a_class_of_the_user_s_is_found_where_the_command_is_run(module: str) ->
     spec = parse_design(f"{module}:Mine,share=0.25")
     assert spec.name == "Mine"
     assert dict(spec.params) == {"share": 0.25}
+    assert spec.label == f"{module}:Mine,share=0.25"
+    assert parse_design(f"{module}:Mine").label == f"{module}:Mine"
     made = spec.make()
     assert (made.name, made.mechanism(4)["depot_max"]) == ("Mine", 3)
 

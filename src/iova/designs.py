@@ -207,8 +207,8 @@ class DesignSpec:
 
     @property
     def label(self) -> str:
-        """Short name for tables; parameters are part of it."""
-        return self.text if self.params or self.options else self.name
+        """What tables call it: as the user named it, module and parameters included."""
+        return self.text
 
     def make(self) -> _core.Design:
         """A design for one domain.

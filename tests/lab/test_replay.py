@@ -355,7 +355,7 @@ def test_a_decision_that_makes_no_sense_is_an_error(decided: object, problem: st
 
     rows = [*filling_depot(1), row(SECOND, Op.FLUSH_CACHES)]
     with pytest.raises(DesignError, match=re.escape(f"Wrong: look() returned {problem}")) as error:
-        lab.replay(lab.prepare(trace_of(*rows)), DesignSpec("x", "Wrong", (), Wrong))
+        lab.replay(lab.prepare(trace_of(*rows)), DesignSpec("x:Wrong", "Wrong", (), Wrong))
     assert "raised" not in str(error.value)
     assert ".pxi" not in str(error.value)
 
@@ -367,7 +367,7 @@ def test_a_look_that_is_a_coroutine_is_never_awaited_and_said_to_be_one() -> Non
 
     rows = [*filling_depot(1), row(SECOND, Op.FLUSH_CACHES)]
     with pytest.raises(DesignError, match=r"look\(\) returned <coroutine object .*, which is no"):
-        lab.replay(lab.prepare(trace_of(*rows)), DesignSpec("x", "Wrong", (), Wrong))
+        lab.replay(lab.prepare(trace_of(*rows)), DesignSpec("x:Wrong", "Wrong", (), Wrong))
 
 
 def test_a_policy_that_always_wants_to_look_again_looks_once_a_millisecond() -> None:
