@@ -37,8 +37,6 @@ from iova.lab.tune_trials import Bench, Progress, Trial, pareto
 FORMAT: Final = "iova tune"
 SCHEMA_VERSION: Final = 1
 
-MOST_TRIALS: Final = 100_000
-
 #: Of the trials, this part is Optuna's; the pattern search has the rest.
 _SEARCH_PART: Final = 1 / 2
 

@@ -94,10 +94,6 @@ class Bench:
             self.trials.append(known)
         return known
 
-    def knows(self, values: Values) -> bool:
-        """Whether a setting was tried."""
-        return values in self._known
-
     def best(self) -> Trial | None:
         """The best setting so far; None: each one failed."""
         ran = [trial for trial in self.trials if trial.problem is None]

@@ -24,9 +24,6 @@ except ImportError as error:
 _MOST_BYTES: Final = 16 << 20
 _TIMEOUT_S: Final = 5
 
-#: What an address begins with that is a metrics endpoint.
-SCHEMES: Final = ("http://", "https://")
-
 #: Samples that are read, and the field of a cell that each adds to.
 _FIELDS: Final = {
     "iova_cache_hits_total": ("allocs",),

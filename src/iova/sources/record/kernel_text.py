@@ -37,10 +37,6 @@ class Symbols:
 
     ranges: dict[str, tuple[int, int]]
 
-    def cold_parts(self, name: str) -> list[tuple[int, int]]:
-        """Parts of a function that the compiler moved away."""
-        return [place for known, place in self.ranges.items() if known.startswith(name + ".cold")]
-
 
 def read_symbols(names: set[str], file: Path = KALLSYMS) -> Symbols:
     """Find functions and their cold parts; those that are not there, or hidden, are left out."""
