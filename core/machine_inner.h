@@ -353,11 +353,6 @@ void record_release_memory(void *context, enum iova_memory_kind kind, void *bloc
 void record_begin(struct machine *m, struct sim_cpu *cpu, struct sim_domain *d,
 		  uint32_t size_class);
 void record_end(struct machine *m);
-/* Work beside what the core reports. */
-static inline void record_work(struct machine *m, uint64_t ps)
-{
-	m->record.work += ps;
-}
 
 /* ------------------------------------------------------------- machine_locks.c: waiting */
 
