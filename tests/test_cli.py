@@ -268,6 +268,21 @@ def test_info_and_compare_of_a_damaged_trace_exit_with_3_as_well(
                 assert json.loads(done.stdout)
 
 
+def test_every_verb_says_that_the_end_of_a_trace_is_missing(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.zst"
+    cut.write_bytes(TRACE.read_bytes()[: TRACE.stat().st_size // 2])
+    cut.with_suffix(".json").write_bytes((TRACE.parent / "small4-6.12.json").read_bytes())
+    for verb, status in (("info", 3), ("explain", 3), ("compare", 3), ("verify", 1)):
+        done = run_here(verb, cut, *(["--design", "linux-6.12"] if verb == "compare" else []))
+        assert done.returncode == status, verb
+        told = " ".join((done.stdout + done.stderr).split())
+        assert "the compressed data ends early" in told, verb
+        assert "of the 84095 entries that its header announces are missing" in told, verb
+        assert "cut.zst:0" not in told, verb
+    iova("convert", cut, tmp_path / "cut.parquet", status=3)
+    assert "NOT WHOLE: the compressed data" in run_here("info", tmp_path / "cut.parquet").stdout
+
+
 @pytest.mark.parametrize(
     "arguments", [["convert", TRACE, "-"], ["compare", "burst8-6.12", "--html", "-"]]
 )

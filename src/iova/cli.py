@@ -44,7 +44,7 @@ from iova.cli_output import (
     refuse_unusable_output,
     user_code_prints_to_stderr,
     warn,
-    warn_of_malformed,
+    warn_of_missing_parts,
 )
 from iova.cli_status import (
     ANSWER_IS_NO,
@@ -165,7 +165,7 @@ def compare(
         print(mail_text(compared.comparisons, command))
     else:
         print_comparisons(compared.comparisons, changed, written)
-    if compared.malformed:
+    if not compared.all_whole:
         raise typer.Exit(PARTLY_DONE)
 
 
@@ -246,9 +246,9 @@ def info(
         problems = text.import_problems(loaded.report)
         if problems:
             print(problems)
-    if loaded.report.malformed_count:
+    if not loaded.report.is_whole:
         if as_json:
-            warn_of_malformed(source, loaded.report.malformed_count)
+            warn_of_missing_parts(source, loaded.report)
         raise typer.Exit(PARTLY_DONE)
 
 
@@ -334,17 +334,19 @@ def _verify_trace(
             source=name,
             progress=lambda done, total, what: bars(what)(done, total),
         )
-    malformed = loaded.report.malformed_count
-    if not as_json:
-        print(text.trace_verdict(name, verdict, malformed))
+    if as_json:
+        warn_of_missing_parts(name, loaded.report)
+    else:
+        print(text.trace_verdict(name, verdict, loaded.report))
     return {
         "path": name,
         **asdict(verdict),
         "exact": verdict.explained
         and verdict.state_before < max(verdict.total, 1)
-        and not malformed,
+        and loaded.report.is_whole,
         "exact_addresses": verdict.exact,
-        "malformed": malformed,
+        "malformed": loaded.report.malformed_count,
+        "incomplete": list(loaded.report.incomplete),
     }
 
 

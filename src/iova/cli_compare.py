@@ -15,7 +15,7 @@ from typing import Final
 from rich.console import Console
 
 from iova import samples
-from iova.cli_output import warn_of_malformed
+from iova.cli_output import warn_of_missing_parts
 from iova.designs import DesignSpec
 from iova.errors import InputError, IovaError
 from iova.lab import compare as lab_compare
@@ -129,7 +129,7 @@ class Compared:
     """All comparisons, and whether all of every input could be used."""
 
     comparisons: tuple[Comparison, ...]
-    malformed: bool
+    all_whole: bool
 
 
 def compare_all(request: CompareRequest, bars: Bars) -> Compared:
@@ -145,16 +145,16 @@ def compare_all(request: CompareRequest, bars: Bars) -> Compared:
         if is_workload(source)
     }
     prices = load_prices(request.prices) if workloads else None
-    comparisons, malformed = [], False
+    comparisons, all_whole = [], True
     for source in request.sources:
         workload = workloads.get(source)
         if workload is not None and prices is not None:
             comparisons.append(_compare_workload(request, source, workload, prices, bars))
         else:
-            comparison, some = _compare_trace(request, source, bars)
+            comparison, whole = _compare_trace(request, source, bars)
             comparisons.append(comparison)
-            malformed |= some
-    return Compared(tuple(comparisons), malformed)
+            all_whole &= whole
+    return Compared(tuple(comparisons), all_whole)
 
 
 def _compare_workload(
@@ -177,7 +177,7 @@ def _compare_workload(
 def _compare_trace(request: CompareRequest, source: str, bars: Bars) -> tuple[Comparison, bool]:
     resolved = samples.resolve(source)
     loaded = load(resolved, allow_lost=request.allow_lost, progress=bars("reading"))
-    warn_of_malformed(source, loaded.report.malformed_count)
+    warn_of_missing_parts(source, loaded.report)
     comparison = lab_compare.compare(
         source,
         loaded.trace,
@@ -190,7 +190,8 @@ def _compare_trace(request: CompareRequest, source: str, bars: Bars) -> tuple[Co
     )
     malformed = loaded.report.malformed_count
     digest = _sha256(Path(resolved)) if request.samples else None
-    return dataclasses.replace(comparison, digest=digest, malformed=malformed), malformed > 0
+    comparison = dataclasses.replace(comparison, digest=digest, malformed=malformed)
+    return comparison, loaded.report.is_whole
 
 
 def _sha256(path: Path) -> str | None:

@@ -81,7 +81,7 @@ def convert(
         print(text.import_report(done.report, out))
         if done.perfetto:
             print(text.perfetto_report(done.perfetto))
-    if done.report.malformed_count:
+    if not done.report.is_whole:
         raise typer.Exit(PARTLY_DONE)
 
 

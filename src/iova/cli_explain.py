@@ -14,7 +14,7 @@ from iova.cli_output import (
     print_result,
     progress_bars,
     user_code_prints_to_stderr,
-    warn_of_malformed,
+    warn_of_missing_parts,
 )
 from iova.cli_status import PARTLY_DONE
 from iova.designs import DesignSpec
@@ -24,7 +24,7 @@ from iova.lab.explain_address import Story, parse_address, story_of
 from iova.lab.explain_facts import Facts, of_domain
 from iova.lab.prices import Prices, load_prices
 from iova.report.explanation import explanation_text, story_text
-from iova.sources import load
+from iova.sources import ImportReport, load
 from iova.workloads import is_workload, load_workload
 from iova.workloads.events import DEFAULT_DESIGN, generate
 
@@ -58,7 +58,7 @@ class _Source:
     design: DesignSpec
     prices: Prices
     classes: int
-    malformed: int
+    report: ImportReport | None = None  #: of a recorded trace
 
 
 def register(app: typer.Typer) -> None:
@@ -99,8 +99,8 @@ def explain_(
         print_result("explain", {"kind": kind} | told.to_json())
     else:
         print(story_text(source, told) if isinstance(told, Story) else explanation_text(told))
-    if read.malformed:
-        warn_of_malformed(source, read.malformed)
+    if read.report and not read.report.is_whole:
+        warn_of_missing_parts(source, read.report)
         raise typer.Exit(PARTLY_DONE)
 
 
@@ -117,7 +117,7 @@ def _simulated(
     trace = generate(
         workload, prices.as_dict(), design=spec, seed=seed, progress=bars("simulating")
     )
-    return _Source(trace, spec, prices, workload.machine.classes, 0)
+    return _Source(trace, spec, prices, workload.machine.classes)
 
 
 def _recorded(
@@ -125,7 +125,7 @@ def _recorded(
 ) -> _Source:
     loaded = load(samples.resolve(source), allow_lost=allow_lost, progress=bars("reading"))
     spec = designs_named([design])[0] if design else recorded_design(source, loaded.trace)
-    return _Source(loaded.trace, spec, prices, 6, loaded.report.malformed_count)
+    return _Source(loaded.trace, spec, prices, 6, loaded.report)
 
 
 def _explanation(source: str, read: _Source, domain: int | None, bars: Bars) -> Explanation:

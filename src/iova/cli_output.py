@@ -26,6 +26,8 @@ from iova.errors import InputError
 from iova.files import file_to_write, is_same_file, refuse_standard_output
 from iova.report.schemas import json_result
 from iova.report.table import printable, short_count
+from iova.sources.report import ImportReport
+from iova.words import counted
 
 
 class _RateColumn(ProgressColumn):
@@ -105,10 +107,15 @@ def warn(told: str) -> None:
     print(f"iova: {printable(told)}", file=sys.stderr)
 
 
-def warn_of_malformed(source: str, count: int) -> None:
-    """Say that part of a trace was left out."""
-    if count:
-        warn(f"{source}: {count} malformed lines were left out; `iova info` shows them")
+def warn_of_missing_parts(source: str, report: ImportReport) -> None:
+    """Say that part of a trace is missing or was left out."""
+    told = list(report.incomplete)
+    if report.malformed_count:
+        were = "was" if report.malformed_count == 1 else "were"
+        lines = counted(report.malformed_count, "malformed line")
+        told.append(f"{lines} {were} left out; `iova info` shows what")
+    if told:
+        warn(f"{source}: {'; '.join(told)}")
 
 
 def print_result(verb: str, values: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from iova import cli_options, samples
 from iova.cli_compare import Bars, refuse_settings_of_traces
-from iova.cli_output import designs_named, progress_bars, warn, warn_of_malformed
+from iova.cli_output import designs_named, progress_bars, warn, warn_of_missing_parts
 from iova.cli_status import SIGNALLED
 from iova.designs import DesignSpec
 from iova.errors import InputError, IovaError
@@ -163,8 +163,7 @@ def _workload(
 
 def _trace(source: str, speed: float, design: str | None, allow_lost: bool, bars: Bars) -> Watched:
     loaded = load(samples.resolve(source), allow_lost=allow_lost, progress=bars("reading"))
-    if loaded.report.malformed_count:
-        warn_of_malformed(source, loaded.report.malformed_count)
+    warn_of_missing_parts(source, loaded.report)
     if design is None and tells_inside(loaded.trace):
         return Recorded(source, loaded.trace, speed)
     spec = _shown_instead(source, loaded.trace) if design is None else designs_named([design])[0]

@@ -18,7 +18,7 @@ from iova.cli_output import (
     progress_bars,
     user_code_prints_to_stderr,
     warn,
-    warn_of_malformed,
+    warn_of_missing_parts,
 )
 from iova.cli_status import ANSWER_IS_NO, INTERRUPTED, PARTLY_DONE
 from iova.errors import IovaError
@@ -140,7 +140,7 @@ def tune(
         goals = parse_goals(
             objective or (), target or (), _whole_budget(budget), simulated=simulated
         )
-        subjects, malformed = _subjects(request, bars)
+        subjects, all_whole = _subjects(request, bars)
         found = search(
             subjects,
             space,
@@ -163,7 +163,7 @@ def tune(
         raise typer.Exit(INTERRUPTED)
     if not found.best.is_feasible:
         raise typer.Exit(ANSWER_IS_NO)
-    if malformed:
+    if not all_whole:
         raise typer.Exit(PARTLY_DONE)
 
 
@@ -179,9 +179,9 @@ def _whole_budget(budget: float | None) -> float | None:
 
 
 def _subjects(request: CompareRequest, bars: Bars) -> tuple[Sequence[Subject], bool]:
-    """What settings are measured on, and whether part of a trace was malformed."""
+    """What settings are measured on, and whether all of every trace was there."""
     found: list[Subject] = []
-    malformed = False
+    all_whole = True
     prices = load_prices(request.prices)
     for source in request.sources:
         if is_workload(source):
@@ -191,10 +191,10 @@ def _subjects(request: CompareRequest, bars: Bars) -> tuple[Sequence[Subject], b
         loaded = load(
             samples.resolve(source), allow_lost=request.allow_lost, progress=bars("reading")
         )
-        warn_of_malformed(source, loaded.report.malformed_count)
-        malformed |= loaded.report.malformed_count > 0
+        warn_of_missing_parts(source, loaded.report)
+        all_whole &= loaded.report.is_whole
         subject = trace_subject(source, loaded.trace, cpus=request.cpus, domain=request.domain)
         for warning in subject.warnings:
             warn(warning)
         found.append(subject)
-    return found, malformed
+    return found, all_whole

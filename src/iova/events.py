@@ -139,6 +139,7 @@ class TraceInfo:
     lost_events: int = 0  #: that the recorder could not keep
     allowed_loss: bool = False  #: the user accepted the loss when the file was made
     malformed_lines: int = 0  #: lines of the text it was made from that could not be used
+    incomplete: tuple[str, ...] = ()  #: what shows that a part of it is missing, in words
     loss_counters: tuple[
         str, ...
     ] = ()  #: what the recorder's buffers and probes counted at the end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import resource
 from pathlib import Path
 
@@ -333,7 +334,9 @@ def test_compressed_text_that_ends_early_is_used_and_reported(tmp_path: Path) ->
     (tmp_path / "cut.zst").write_bytes(packed[: len(packed) // 2])
     report = load(tmp_path / "cut.zst").report
     assert report.rows > 10_000
-    assert any(p.problem == "the compressed data ends early" for p in report.malformed)
+    assert report.incomplete[0] == "the compressed data ends early"
+    assert re.fullmatch(r"\d+ of the 84095 entries .* are missing", report.incomplete[1])
+    assert not report.is_whole
 
 
 def test_damaged_compressed_text_is_used_up_to_the_damage(tmp_path: Path) -> None:
@@ -341,8 +344,9 @@ def test_damaged_compressed_text_is_used_up_to_the_damage(tmp_path: Path) -> Non
     packed[len(packed) // 2 :] = b"\xff" * (len(packed) - len(packed) // 2)
     (tmp_path / "bad.zst").write_bytes(packed)
     loaded = load(tmp_path / "bad.zst")
-    assert any(p.problem.startswith("the compressed data is") for p in loaded.report.malformed)
-    assert loaded.trace.info.malformed_lines == loaded.report.malformed_count > 0
+    assert loaded.report.incomplete[0].startswith("the compressed data is damaged")
+    assert loaded.trace.info.incomplete == loaded.report.incomplete
+    assert all(problem.line > 0 for problem in loaded.report.malformed)
 
 
 def test_compressed_text_in_several_frames_is_one_text(tmp_path: Path) -> None:

@@ -308,6 +308,26 @@ def test_lost_events_are_refused_unless_allowed(tmp_path: Path, line: str, lost:
     assert loaded.trace.info.allowed_loss
 
 
+@pytest.mark.parametrize(
+    ("announced", "told"),
+    [
+        (0, ()),
+        (2, ()),
+        (3, ("1 of the 3 entries that its header announces is missing",)),
+        (9, ("7 of the 9 entries that its header announces are missing",)),
+    ],
+)
+def test_entries_that_the_header_announces_are_missed(
+    tmp_path: Path, announced: int, told: tuple[str, ...]
+) -> None:
+    header = f"# entries-in-buffer/entries-written: {announced}/{announced}   #P:8\n"
+    text = TraceText().init().text()
+    loaded = load_text(tmp_path, header.encode() + text + b"this is no line\n")
+    assert text.count(b"\n") == 1
+    assert loaded.report.incomplete == loaded.trace.info.incomplete == told
+    assert loaded.trace.info.malformed_lines == 1
+
+
 def test_a_header_without_loss_says_so(tmp_path: Path) -> None:
     header = b"# tracer: nop\n#\n# entries-in-buffer/entries-written: 12/12   #P:8\n"
     loaded = load_text(tmp_path, header + TraceText().init().text())

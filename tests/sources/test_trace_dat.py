@@ -117,8 +117,8 @@ def test_a_tool_that_fails_half_way_leaves_the_good_part_and_says_so(
     told = r"printf 'bad\033[2Jpage\n' >&2"
     tool = trace_cmd_that(tmp_path, f"cat {shlex.quote(str(tmp_path))}/report.txt", told, "exit 22")
     monkeypatch.setenv("PATH", f"{tool}:{os.environ['PATH']}")
-    (problem,) = load(tmp_path / "a.dat").report.malformed
-    assert problem.problem == "trace-cmd stopped here (bad[2Jpage)"
+    (problem,) = load(tmp_path / "a.dat").report.incomplete
+    assert problem == "trace-cmd stopped here (bad[2Jpage)"
     assert "iova: " not in iova("convert", tmp_path / "a.dat", tmp_path / "out", status=3)
 
 

@@ -69,7 +69,9 @@ def losses(one: Comparison) -> str:
         (one.malformed, "malformed lines left out"),
         (skipped, "frees skipped: their allocation failed, or is not in the trace"),
     ]
-    return "; ".join(f"{count:,} {what}" for count, what in told if count) or "none"
+    missing = one.info.incomplete if one.info else ()
+    counts = [f"{count:,} {what}" for count, what in told if count]
+    return "; ".join([*map(printable, missing), *counts]) or "none"
 
 
 def limits(comparisons: Sequence[Comparison]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from iova.designs import OPTIONS, BuiltinDesign, builtin_designs
+from iova.events import TraceInfo
 from iova.lab.conformance import SequenceVerdict
 from iova.lab.verify_trace import TraceVerdict
 from iova.report.perfetto import PerfettoReport
@@ -14,6 +15,7 @@ from iova.report.table import printable
 from iova.samples import SAMPLES
 from iova.sources import ImportReport
 from iova.sources.info import CpuCount, TraceSummary
+from iova.words import counted
 
 WIDTH = 80
 
@@ -84,12 +86,14 @@ def perfetto_report(report: PerfettoReport) -> str:
 
 def import_problems(report: ImportReport) -> str:
     """What could not be used or is not whole; empty if nothing is."""
-    lines = []
+    lines = [_wrapped(f"NOT WHOLE: {printable(problem)}", "  ") for problem in report.incomplete]
     if report.unknown_count:
         names = ", ".join(f"{printable(name)} {n}" for name, n in report.unknown.items())
-        lines.append(_wrapped(f"unknown events: {report.unknown_count} lines: {names}", "  "))
+        lines.append(
+            _wrapped(f"unknown events: {counted(report.unknown_count, 'line')}: {names}", "  ")
+        )
     if report.malformed_count:
-        lines.append(f"  malformed: {report.malformed_count} lines")
+        lines.append(f"  malformed: {counted(report.malformed_count, 'line')}")
         for one in report.malformed:
             column = f":{one.column}" if one.column else ""
             where = f"{printable(report.source)}:{one.line}{column}"
@@ -98,9 +102,11 @@ def import_problems(report: ImportReport) -> str:
         if report.malformed_count > len(report.malformed) > 0:
             lines.append("    ...")
     if report.lost:
-        lines.append(f"  LOST: {report.lost} events were lost while recording")
+        lines.append(f"  LOST: {counted(report.lost, 'event')} lost while recording")
     if report.out_of_order:
-        lines.append(f"  put in order: {report.out_of_order} lines that went back in time")
+        lines.append(
+            f"  put in order: {counted(report.out_of_order, 'line')} that went back in time"
+        )
     lines += [_wrapped(f"note: {printable(note)}", "  ") for note in report.notes]
     return "\n".join(lines)
 
@@ -129,9 +135,15 @@ def _facts(name: str, s: TraceSummary) -> str:
                   f"allocation, {s.frees_without_alloc} without one in the trace"),
         ("live at end", f"{s.live_ranges} ranges, {s.live_pages} pages; "
                         f"{s.unmapped_never_freed} were unmapped but never freed"),
-        ("lost", f"{info.lost_events} events" if info.lost_events else "nothing"),
+        ("lost", _lost(info)),
     ]  # fmt: skip
     return "\n".join([printable(name), *(_fact(head, text) for head, text in facts)])
+
+
+def _lost(info: TraceInfo) -> str:
+    if info.lost_events:
+        return counted(info.lost_events, "event")
+    return "nothing while it was recorded" if info.incomplete else "nothing"
 
 
 def _fact(head: str, text: str) -> str:
@@ -202,16 +214,18 @@ def sequence_line(verdict: SequenceVerdict) -> str:
     return line + f"NOT EXACT\n    {verdict.first_difference}"
 
 
-def trace_verdict(name: str, verdict: TraceVerdict, malformed: int) -> str:
+def trace_verdict(name: str, verdict: TraceVerdict, report: ImportReport) -> str:
     """What the verification of a recorded trace found; the last line is the verdict."""
     lines = [f"{printable(name)}: {verdict.calls} calls under {verdict.design}"]
     if verdict.first is not None:
         lines.append(f"first unexplained: {verdict.first}")
-    if malformed:
-        lines.append(f"{malformed} malformed lines: the trace is not whole")
+    if not report.is_whole:
+        malformed = report.malformed_count
+        told = [*report.incomplete, *([counted(malformed, "malformed line")] if malformed else [])]
+        lines.append(f"the trace is not whole: {printable('; '.join(told))}")
     if verdict.state_before:
         lines.append(
-            f"{verdict.state_before} addresses can not be predicted: "
+            f"{counted(verdict.state_before, 'address', 'addresses')} can not be predicted: "
             "the creation of their domain is not in the trace"
         )
     return "\n".join([*lines, verdict.line()])

@@ -65,6 +65,7 @@ def load(
         source=opened.name,
         rows=trace.events.height,
         malformed_count=trace.info.malformed_lines,
+        incomplete=trace.info.incomplete,
         lost=trace.info.lost_events,
         notes=trace.info.notes,
     )

@@ -99,6 +99,8 @@ cdef extern from "scan.h":
         uint64_t malformed
         uint64_t lost
         uint64_t out_of_order
+        uint64_t announced
+        uint64_t comments
         uint64_t header_cpus
     struct scanner:
         calls calls
@@ -228,6 +230,8 @@ cdef class Scanner:
             "malformed": c.malformed,
             "lost": c.lost,
             "out_of_order": c.out_of_order,
+            "announced": c.announced,
+            "comments": c.comments,
             "header_cpus": c.header_cpus,
             "rows": self._scanner.calls.rows.count,
         }

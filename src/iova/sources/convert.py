@@ -30,7 +30,7 @@ def convert(
         progress: told ``(done, total)`` in bytes of the input.
 
     Returns:
-        What became of the input; ``malformed_count`` tells whether all of it could be used.
+        What became of the input; ``is_whole`` tells whether all of it could be used.
 
     Raises:
         InputError: the source has no usable event (then there is no file), lost events, or is

@@ -13,7 +13,7 @@ Progress = Callable[[int, int | None], None]
 class Malformed:
     """A line that could not be used."""
 
-    line: int  #: 1-based; 0: the input as a whole
+    line: int  #: 1-based
     column: int | None  #: 1-based byte, where the problem is at one place
     problem: str  #: what is wrong with it, in words
     excerpt: str  #: part of the line, with what is not printable as escapes
@@ -46,6 +46,7 @@ class ImportReport:
     unknown_count: int = 0  #: lines of unknown events, of all names
     malformed: tuple[Malformed, ...] = ()  #: the first few, by line
     malformed_count: int = 0  #: all of them
+    incomplete: tuple[str, ...] = ()  #: what shows that a part of the input is missing, in words
     lost: int = 0  #: events that were lost while recording
     out_of_order: int = 0  #: lines that went back in time and were put in order
     pairing: Pairing = field(default_factory=Pairing)  #: of entries and returns
@@ -53,5 +54,5 @@ class ImportReport:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing was left out as malformed."""
-        return self.malformed_count == 0
+        """Whether nothing is missing, and nothing was left out as malformed."""
+        return self.malformed_count == 0 and not self.incomplete

@@ -82,6 +82,11 @@ static void add_lost(struct scanner *s, uint64_t lost)
     s->counts.lost = lost > UINT64_MAX - s->counts.lost ? UINT64_MAX : s->counts.lost + lost;
 }
 
+static void add_announced(struct scanner *s, uint64_t kept)
+{
+    s->counts.announced = kept > UINT64_MAX - s->counts.announced ? UINT64_MAX : s->counts.announced + kept;
+}
+
 static void saw_cpus(struct scanner *s, uint64_t cpus)
 {
     if (cpus > s->counts.header_cpus && cpus <= LINE_MAX_CPUS)
@@ -101,6 +106,7 @@ static void read_comment(struct scanner *s, const char *p, const char *end)
     }
     if (written > kept)
         add_lost(s, written - kept);
+    add_announced(s, kept);
     p = skip_spaces(p);
     if (starts_with(&p, end, "#P:") && read_decimal(&p, &cpus))
         saw_cpus(s, cpus);
@@ -207,6 +213,7 @@ static bool take_header(struct scanner *s, const char *text, const char *end)
 {
     if (text < end && *text == '#') {
         read_comment(s, text, end);
+        s->counts.comments++;
         s->counts.headers++;
         return true;
     }

@@ -59,6 +59,8 @@ struct scan_counts {
     uint64_t malformed;
     uint64_t lost; /* events that the text says are missing; 1 where it does not say how many */
     uint64_t out_of_order;
+    uint64_t announced; /* entries that the headers say follow */
+    uint64_t comments;  /* of the headers, those that begin with # */
     uint64_t header_cpus; /* the largest CPU count a header names; 0: none */
 };
 

@@ -58,15 +58,14 @@ def import_text(
         if kind == Format.TRACE_DAT:
             dat = stack.enter_context(open_trace_dat(opened, pieces))
             told, pieces = dat.facts(), stack.enter_context(closing(dat.text(progress)))
-        malformed = _feed(scanner, pieces)
+        damage = _feed(scanner, pieces)
     sidecar = Sidecar() if opened.name == STANDARD_INPUT else read_beside(opened.name)
     sidecar = _both(sidecar, told)
     counts = scanner.counts()
     lost = max(counts["lost"], sidecar.lost)
-    malformed = sorted([*malformed, *map(malformed_line, scanner.problems())], key=_place)
-    malformed_count = counts["malformed"] + sum(problem.line == 0 for problem in malformed)
+    malformed = sorted(map(malformed_line, scanner.problems()), key=_place)
     if not scanner.domains():
-        raise _nothing_found(opened.name, malformed)
+        raise _nothing_found(opened.name, damage, malformed)
     refuse_losses(opened.name, lost, allow_lost)
     if kind == Format.PERF and not counts["loss_lines"]:
         sidecar = replace(sidecar, notes=(*sidecar.notes, _PERF_NOTE))
@@ -74,6 +73,7 @@ def import_text(
     domains = _domains(scanner, sidecar.mode)
     pairing = Pairing(**scanner.pairing())
     events = pl.DataFrame(scanner)
+    incomplete = (*damage, *_missing(counts))
     cpus, cpu_notes = _cpus(events, sidecar.cpus, counts["header_cpus"])
     info = TraceInfo(
         source=TITLES[kind],
@@ -84,7 +84,8 @@ def import_text(
         cpus_online=cpus,
         lost_events=lost,
         allowed_loss=lost > 0,
-        malformed_lines=malformed_count,
+        malformed_lines=counts["malformed"],
+        incomplete=incomplete,
         domains=domains,
         notes=(*notes, *cpu_notes),
     )
@@ -98,7 +99,8 @@ def import_text(
         unknown=scanner.unknown(),
         unknown_count=counts["unknown"],
         malformed=tuple(malformed),
-        malformed_count=malformed_count,
+        malformed_count=counts["malformed"],
+        incomplete=incomplete,
         lost=lost,
         out_of_order=counts["out_of_order"],
         pairing=pairing,
@@ -128,7 +130,7 @@ def _both(beside: Sidecar, told: Sidecar) -> Sidecar:
     )
 
 
-def _feed(scanner: Scanner, pieces: Iterable[memoryview]) -> list[Malformed]:
+def _feed(scanner: Scanner, pieces: Iterable[memoryview]) -> list[str]:
     """Feed it all, unless it is hopeless; what is wrong with the input as a whole."""
     damage = []
     fed, hopeful = 0, False
@@ -142,9 +144,18 @@ def _feed(scanner: Scanner, pieces: Iterable[memoryview]) -> list[Malformed]:
                 if not hopeful:
                     break
     except DamagedError as error:
-        damage.append(Malformed(0, None, str(error), ""))
+        damage.append(str(error))
     scanner.finish()
     return damage
+
+
+def _missing(counts: dict[str, int]) -> list[str]:
+    """Entries that the kernel's header announces and that are not there, whatever else is."""
+    missing = counts["announced"] - (counts["lines"] - counts["comments"])
+    if missing <= 0:
+        return []
+    which = f"of the {counts['announced']} entries that its header announces"
+    return [f"{missing} {which} {'is' if missing == 1 else 'are'} missing"]
 
 
 # ------------------------------------------------------------------------------ problems
@@ -162,17 +173,17 @@ def _place(problem: Malformed) -> tuple[int, int]:
     return problem.line, problem.column or 0
 
 
-def _nothing_found(source: str, malformed: list[Malformed]) -> InputError:
+def _nothing_found(source: str, damage: list[str], malformed: list[Malformed]) -> InputError:
     what = "no event of the IOVA allocator was found"
     hint = "Expected tracefs text, trace-cmd report, trace.dat, perf script or Parquet."
-    if not malformed:
-        return InputError(source, what + ".", hint=hint)
+    if damage or not malformed:
+        return InputError(source, "; ".join([what, *damage]) + ".", hint=hint)
     first = malformed[0]
     return InputError(
         source,
         f"{what}; {first.problem}.",
-        line=first.line or None,
-        column=first.column if first.line else None,
+        line=first.line,
+        column=first.column,
         hint=hint,
     )
 
