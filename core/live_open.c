@@ -165,6 +165,9 @@ static enum iova_status furnish(struct iova_live *live, const struct iova_live_c
 		status = reserve_spans(live, &msi_window, 1);
 	if (status == IOVA_OK)
 		status = reserve_spans(live, config->reserved, config->reserved_count);
+	/* What is reserved stays so: nothing could ever be handed out. */
+	if (status == IOVA_OK && live->reserved.inside == live->top - start)
+		status = IOVA_INVALID;
 	return status;
 }
 

@@ -222,6 +222,12 @@ def test_more_ranges_than_memory_holds(domain: Domain) -> None:
         ({"windows": [(PAGE, 2 * PAGE)] * 5000}, ValueError, "windows has 5000 entries"),
         ({"windows": [(0, 4095)]}, ValueError, "windows hold nothing"),
         ({"windows": [(0x1001, 0x2FFE)]}, ValueError, "windows hold nothing"),
+        ({"reserved": [(0, 2**64 - 1)]}, ValueError, "that is not reserved, or only"),
+        (
+            {"windows": [(0, 0x1FFF), (0x4000, 0x5FFF)], "reserved": [(0x1800, 0x5000)]},
+            ValueError,
+            "no whole granule of 4096 bytes that is not reserved",
+        ),
         ({"windows": [(5, 4)]}, ValueError, "windows: 0x5 is above 0x4"),
         ({"windows": [(1, 2, 3)]}, ValueError, "windows: .* is no pair"),
         ({"windows": 5}, TypeError, "windows must be pairs"),

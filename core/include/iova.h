@@ -449,7 +449,7 @@ struct iova_live_config {
 
 /*
  * IOVA_INVALID: a number of the config can not be served, the windows hold no whole
- * granule, or first > last somewhere. IOVA_NO_MEMORY.
+ * granule that is not reserved, or first > last somewhere. IOVA_NO_MEMORY.
  */
 IOVA_API enum iova_status iova_live_open(const struct iova_live_config *config, iova_live **live);
 /*

@@ -65,8 +65,8 @@ def _invalid(domain: Domain, failure: Failure) -> str:
     if failure.address is not None:
         return f"address {failure.address:#x} is no multiple of the granule, {domain.granule} bytes"
     return (
-        f"windows hold nothing to hand out: no whole granule of {domain.granule} bytes, "
-        "or only the one at address 0, which needs allow_zero=True"
+        f"windows hold nothing to hand out: no whole granule of {domain.granule} bytes that is not "
+        "reserved, or only the one at address 0, which needs allow_zero=True"
     )
 
 

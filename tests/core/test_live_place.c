@@ -168,6 +168,7 @@ static void numbers_that_can_not_be_served_are_refused(void)
 	static const struct iova_span good = { MIB, 2 * MIB - 1 }, turned = { 2 * MIB, MIB };
 	static const struct iova_span two[] = { { MIB, 2 * MIB - 1 }, { 9, 8 } };
 	static const struct iova_span small = { MIB + 1, MIB + PAGE }, zero = { 0, PAGE - 1 };
+	static const struct iova_span all = { 0, UINT64_MAX };
 	const uint64_t params[IOVA_MAX_PARAMS] = { 0 };
 	const struct iova_live_config bad[] = {
 		{ .windows = &good },
@@ -176,6 +177,8 @@ static void numbers_that_can_not_be_served_are_refused(void)
 		{ .windows = &small, .window_count = 1 },
 		{ .windows = &zero, .window_count = 1 },
 		{ .windows = &good, .window_count = 1, .reserved = &turned, .reserved_count = 1 },
+		{ .windows = &good, .window_count = 1, .reserved = &good, .reserved_count = 1 },
+		{ .reserved = &all, .reserved_count = 1 },
 		{ .windows = &good, .window_count = 5000000 },
 		{ .granule = 3 },
 		{ .granule = 2 * (uint64_t)IOVA_MAX_GRANULE },
@@ -217,11 +220,11 @@ static void reserved_regions_may_lie_anywhere_and_overlap(void)
 	}
 }
 
-static void a_domain_may_be_reserved_as_a_whole(void)
+static void a_domain_may_be_reserved_as_a_whole_once_it_is_open(void)
 {
-	static const struct iova_span all = { 0, UINT64_MAX };
-	iova_live *live = make_with(NULL, 0, &all, 1);
+	iova_live *live = make_with(NULL, 0, NULL, 0);
 	uint64_t address;
+	CHECK_EQ(iova_live_reserve(live, 0, UINT64_MAX), IOVA_OK);
 	CHECK_EQ(iova_live_alloc(live, 1, ANYWHERE, 0, &address), IOVA_NO_SPACE);
 	CHECK_EQ(read_stats(live).free_bytes, 0);
 	CHECK_EQ(read_stats(live).largest_gap_bytes, 0);
@@ -475,7 +478,7 @@ int main(void)
 	TEST(a_window_may_reach_to_the_last_address);
 	TEST(numbers_that_can_not_be_served_are_refused);
 	TEST(reserved_regions_may_lie_anywhere_and_overlap);
-	TEST(a_domain_may_be_reserved_as_a_whole);
+	TEST(a_domain_may_be_reserved_as_a_whole_once_it_is_open);
 	TEST(a_reservation_takes_what_the_caches_hold);
 	TEST(a_reservation_over_what_is_live_or_deferred_changes_nothing);
 	TEST(hundreds_of_reservations_are_kept_in_order);
