@@ -221,6 +221,13 @@ def test_verify_of_a_folder_ends_in_the_count_and_fails_on_a_difference(tmp_path
     assert iova("verify", folder, status=1).splitlines()[-1] == "1 of 2 exact"
 
 
+def test_verify_says_in_words_what_it_can_not_explain() -> None:
+    told = run_here("verify", TRACE, "--design", "linux-6.1").stdout
+    (line,) = [line for line in told.splitlines() if line.startswith("first unexplained: ")]
+    where = r"row \d+ \(domain \d+, CPU \d, \d+\.\d{9} s\)"
+    assert re.fullmatch(rf"first unexplained: {where}: recorded is .+, the replay has .+", line)
+
+
 def test_verify_under_the_wrong_design_says_no() -> None:
     last = iova("verify", TRACE, "--design", "linux-6.1", status=1).splitlines()[-1]
     assert not last.endswith("unexplained 0")
@@ -423,10 +430,30 @@ def test_a_full_disk_is_told_with_the_file_s_name(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
+def test_a_page_that_can_not_be_written_takes_no_table_with_it(tmp_path: Path) -> None:
+    plain = run_here("compare", TRACE)
+    for option in ("--html", "--png"):
+        done = subprocess.run(
+            [sys.executable, "-m", "iova", "compare", str(TRACE), option, str(tmp_path / "out")],
+            capture_output=True,
+            timeout=100,
+            text=True,
+            env=os.environ | {"COLUMNS": "80"},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+        )
+        assert done.returncode == 2
+        assert done.stdout == plain.stdout
+        assert done.stderr.count("\n") == 1
+
+
 def test_rows_that_can_not_be_replayed_are_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.parquet"
     write_parquet(trace_of(alloc(1, 0), alloc(2, 0), free(3, 0)), path)
-    assert "call 1 of the trace" in iova("compare", path, status=2)
+    for verb in (["compare"], ["explain"], ["convert"], ["top", "--count", "1"]):
+        out = [tmp_path / "o.pftrace"] if verb == ["convert"] else []
+        told = iova(*verb, path, *out, "--design", "linux-6.12", status=2)
+        assert f"{path}: call 1 of the trace: the slot" in told, verb
+        assert "again" in told
 
 
 def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:

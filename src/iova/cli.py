@@ -157,7 +157,12 @@ def compare(
         compared = compare_all(request, bars)
     changed = compare_against(compared.comparisons, earlier) if earlier else None
     command = shlex.join(["iova", *sys.argv[1:]])
-    written = _write_report(compared.comparisons, html, png, changed, command)
+    written: list[str] = []
+    failure: Exception | None = None
+    try:
+        written = _write_report(compared.comparisons, html, png, changed, command)
+    except (IovaError, OSError) as error:  # what was found out needs no file
+        failure = error
     if as_json:
         told = result_json(compared.comparisons)
         print_json(told | {"against": changed.to_json()} if changed else told)
@@ -165,6 +170,8 @@ def compare(
         print(mail_text(compared.comparisons, command))
     else:
         print_comparisons(compared.comparisons, changed, written)
+    if failure:
+        raise failure
     if not compared.all_whole:
         raise typer.Exit(PARTLY_DONE)
 

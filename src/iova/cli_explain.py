@@ -23,6 +23,7 @@ from iova.lab.explain import Explanation, explain, recorded_design
 from iova.lab.explain_address import Story, parse_address, story_of
 from iova.lab.explain_facts import Facts, of_domain
 from iova.lab.prices import Prices, load_prices
+from iova.lab.replay import named_as
 from iova.report.explanation import explanation_text, story_text
 from iova.sources import ImportReport, load
 from iova.workloads import is_workload, load_workload
@@ -92,7 +93,7 @@ def explain_(
         told = (
             _explanation(source, read, domain, bars)
             if address is None
-            else _story(read, address, domain)
+            else _story(source, read, address, domain)
         )
     if as_json:
         kind = "story" if isinstance(told, Story) else "findings"
@@ -140,7 +141,8 @@ def _explanation(source: str, read: _Source, domain: int | None, bars: Bars) -> 
     )
 
 
-def _story(read: _Source, address: str, domain: int | None) -> Story:
+def _story(source: str, read: _Source, address: str, domain: int | None) -> Story:
     trace = read.trace if domain is None else of_domain(read.trace, domain)
     facts = Facts(trace, read.design, read.prices, read.classes)
-    return story_of(facts, parse_address(address, facts.granule(domain)))
+    with named_as(source):
+        return story_of(facts, parse_address(address, facts.granule(domain)))

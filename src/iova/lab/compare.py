@@ -16,7 +16,7 @@ from iova.designs import DesignSpec
 from iova.events import Trace, TraceInfo
 from iova.lab.machine import MachineResult, simulate
 from iova.lab.prices import Prices
-from iova.lab.replay import ReplayInput, ReplayResult, prepare, replay
+from iova.lab.replay import ReplayInput, ReplayResult, named_as, prepare, replay
 from iova.lab.rows import (
     ComparisonRow,
     MachineRow,
@@ -226,7 +226,10 @@ def compare(
     """
     dealt = spread(trace, cpus) if cpus is not None else None
     source = prepare(dealt.trace if dealt else trace, domain=domain)
-    results = tuple(_replay_one(source, design, samples, tables, progress) for design in designs)
+    with named_as(name):
+        results = tuple(
+            _replay_one(source, design, samples, tables, progress) for design in designs
+        )
     rows = min(source.possible, MOST_CPU_ROWS)
     return Comparison(
         source=name,

@@ -16,6 +16,7 @@ from iova.lab.explain_causes import CAUSES
 from iova.lab.explain_facts import PATIENCE, Facts, of_domain
 from iova.lab.explain_model import Evidence, Finding, Harm
 from iova.lab.prices import Prices, load_prices
+from iova.lab.replay import named_as
 from iova.lab.verify_trace import design_of
 from iova.workloads.events import DEFAULT_DESIGN, MACHINE_SOURCE
 
@@ -112,13 +113,16 @@ def explain(
     for number, (cause, look) in enumerate(CAUSES.items()):
         if progress:
             progress(f"looking for {cause}", number, len(CAUSES))
-        finding = look(facts)
+        with named_as(name):
+            finding = look(facts)
         if finding is not None:
             found.append(finding)
+    with named_as(name):
+        calls = int(facts.result.totals["calls"])
     return Explanation(
         source=name,
         design=spec.label,
-        calls=int(facts.result.totals["calls"]),
+        calls=calls,
         span_ns=facts.source.span_ns,
         findings=tuple(sorted(found, key=lambda one: (one.harm, -one.cost))),
         limits=tuple(_limits(facts)),

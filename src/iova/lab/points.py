@@ -59,6 +59,10 @@ class Problem:
     expected: str  #: what was recorded
     got: str
 
+    def __str__(self) -> str:
+        where = f"row {self.row} (domain {self.domain}, CPU {self.cpu}, {self.t / 1e9:.9f} s)"
+        return f"{where}: recorded is {self.expected}, the replay has {self.got}"
+
 
 @dataclass
 class Drain:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ import polars as pl
 
 from iova import _core
 from iova.designs import DesignSpec
-from iova.errors import IovaError
+from iova.errors import InputError, IovaError
 from iova.events import FIRST_INSIDE_OP, NO_SLOT, DomainInfo, Op, Trace
 from iova.lab.tables import SampleTables, TablePlan, reservations_of, sample_tables
 from iova.policy_errors import blamed_on_policy
@@ -24,6 +25,31 @@ NO_LIMIT = 0xFFFF_FFFF_FFFF_FFFF
 
 #: ``progress(rows done, rows in all)``
 Progress = Callable[[int, int], None]
+
+
+class UnreplayableError(IovaError):
+    """A call of a trace that can not be executed; the trace's name is not known here."""
+
+    def __init__(self, row: int, problem: str) -> None:
+        super().__init__(f"call {row} of the trace: {problem}")
+
+
+@contextmanager
+def named_as(source: str) -> Iterator[None]:
+    """Within it a trace that can not be replayed is told with its name, and what to do.
+
+    Raises:
+        InputError: in the place of an UnreplayableError.
+    """
+    try:
+        yield
+    except UnreplayableError as error:
+        raise InputError(
+            source,
+            f"{error}.",
+            hint="Its rows contradict each other or are not in the order of the calls: convert or"
+            " record it again.",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -198,7 +224,7 @@ def replay(
         progress: told after each piece.
 
     Raises:
-        IovaError: a row can not be replayed.
+        UnreplayableError: a row can not be replayed.
         DesignError: a policy in Python failed.
     """
     made = [design.make() for _ in source.domains]
@@ -226,7 +252,7 @@ def replay(
             with blamed_on_policy(design):
                 core.feed(piece)
         except _core.ReplayError as error:
-            raise IovaError(f"call {error.row} of the trace: {error.problem}") from error
+            raise UnreplayableError(error.row, error.problem) from error
         if progress:
             progress(min(first + CHUNK_ROWS, source.rows), source.rows)
     return _result(core, design, mechanism, len(source.domains), plan)

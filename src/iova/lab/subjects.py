@@ -11,7 +11,7 @@ from iova.events import Trace
 from iova.lab.confidence import mean_of
 from iova.lab.machine import simulate
 from iova.lab.prices import Prices
-from iova.lab.replay import ReplayInput, prepare, replay
+from iova.lab.replay import ReplayInput, named_as, prepare, replay
 from iova.lab.rows import machine_row_of, metrics_of, row_of
 from iova.lab.spread import spread
 from iova.workloads import Workload
@@ -52,7 +52,8 @@ class TraceSubject:
 
     def measure(self, design: DesignSpec, progress: Progress | None = None) -> dict[str, float]:
         """See :class:`Subject`."""
-        result = replay(self.source, design, progress=progress)
+        with named_as(self.name):
+            result = replay(self.source, design, progress=progress)
         return metrics_of(row_of(result)) | {"calls": result.totals["calls"]}
 
 

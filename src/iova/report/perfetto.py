@@ -22,7 +22,7 @@ from iova.designs import DesignSpec
 from iova.errors import InputError
 from iova.events import Trace
 from iova.files import appearing_whole
-from iova.lab.replay import prepare, replay
+from iova.lab.replay import named_as, prepare, replay
 from iova.report.perfetto_calls import CallPackets
 from iova.report.perfetto_counters import counter_packets
 
@@ -83,13 +83,14 @@ def write_perfetto(
     """
     if trace.events["t"][0] < 0:
         raise InputError(name, "has times before 0, which Perfetto does not know.")
-    result = replay(
-        prepare(trace),
-        design,
-        samples=samples,
-        classes=classes,
-        progress=_told(progress, "replaying"),
-    )
+    with named_as(name):
+        result = replay(
+            prepare(trace),
+            design,
+            samples=samples,
+            classes=classes,
+            progress=_told(progress, "replaying"),
+        )
     calls = CallPackets(f"calls: {name}", trace.info)
     with appearing_whole(out) as temporary, temporary.open("wb") as file:
         file.write(calls.head())

@@ -12,7 +12,7 @@ from iova import _core
 from iova.designs import DesignSpec
 from iova.errors import IovaError
 from iova.events import Op, Trace
-from iova.lab.replay import CHUNK_ROWS, ReplayInput, prepare
+from iova.lab.replay import CHUNK_ROWS, ReplayInput, UnreplayableError, named_as, prepare
 from iova.policy_errors import blamed_on_policy
 from iova.top.look import BEYOND, About, Cell, Key, Look
 from iova.top.tally import Tally, tallied
@@ -120,7 +120,8 @@ class Replayed:
             return None
         cells: dict[Key, Cell] = {}
         for domain in self._domains:
-            domain.go_on(self._clock.now_ns)
+            with named_as(self.about.name):
+                domain.go_on(self._clock.now_ns)
             cells |= domain.cells()
         source = self._domains[0].source
         return Look(
@@ -178,7 +179,7 @@ class _DomainReplay:
         try:
             self._core.feed(piece)
         except _core.ReplayError as error:
-            raise IovaError(f"call {error.row} of the trace: {error.problem}") from error
+            raise UnreplayableError(error.row, error.problem) from error
 
     def cells(self) -> dict[Key, Cell]:
         """What its size classes did and hold."""
