@@ -430,6 +430,20 @@ def test_a_full_disk_is_told_with_the_file_s_name(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
+def test_a_trace_that_can_not_have_happened_is_not_trusted(tmp_path: Path) -> None:
+    """Each line twice: every address is handed out while it is live."""
+    lines = zstandard.ZstdDecompressor().stream_reader(TRACE.read_bytes()).read(2_000_000)
+    twice = b"".join(line + b"\n" + line + b"\n" for line in lines.split(b"\n")[14:-1])
+    (tmp_path / "twice.txt").write_bytes(twice)
+    iova("convert", tmp_path / "twice.txt", tmp_path / "twice.parquet")
+    for verb in ("explain", "compare"):
+        for source in ("twice.txt", "twice.parquet"):
+            done = run_here(verb, tmp_path / source, "--design", "linux-6.12")
+            assert "the trace contradicts itself: of" in done.stderr, source
+            assert "can not be trusted" in done.stderr
+        assert run_here(verb, TRACE, "--design", "linux-6.12").stderr == ""
+
+
 def test_a_page_that_can_not_be_written_takes_no_table_with_it(tmp_path: Path) -> None:
     plain = run_here("compare", TRACE)
     for option in ("--html", "--png"):

@@ -15,7 +15,7 @@ from typing import Final
 from rich.console import Console
 
 from iova import samples
-from iova.cli_output import warn_of_missing_parts
+from iova.cli_output import warn_of_contradiction, warn_of_missing_parts
 from iova.designs import DesignSpec
 from iova.errors import InputError, IovaError
 from iova.lab import compare as lab_compare
@@ -178,6 +178,7 @@ def _compare_trace(request: CompareRequest, source: str, bars: Bars) -> tuple[Co
     resolved = samples.resolve(source)
     loaded = load(resolved, allow_lost=request.allow_lost, progress=bars("reading"))
     warn_of_missing_parts(source, loaded.report)
+    warn_of_contradiction(source, loaded)
     comparison = lab_compare.compare(
         source,
         loaded.trace,

@@ -14,6 +14,7 @@ from iova.cli_output import (
     print_result,
     progress_bars,
     user_code_prints_to_stderr,
+    warn_of_contradiction,
     warn_of_missing_parts,
 )
 from iova.cli_status import PARTLY_DONE
@@ -125,6 +126,7 @@ def _recorded(
     source: str, design: str | None, prices: Prices, allow_lost: bool, bars: Bars
 ) -> _Source:
     loaded = load(samples.resolve(source), allow_lost=allow_lost, progress=bars("reading"))
+    warn_of_contradiction(source, loaded)
     spec = designs_named([design])[0] if design else recorded_design(source, loaded.trace)
     return _Source(loaded.trace, spec, prices, 6, loaded.report)
 

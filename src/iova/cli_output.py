@@ -26,7 +26,8 @@ from iova.errors import InputError
 from iova.files import file_to_write, is_same_file, refuse_standard_output
 from iova.report.schemas import json_result
 from iova.report.table import printable, short_count
-from iova.sources.report import ImportReport
+from iova.sources import ImportReport, Loaded
+from iova.sources.contradictions import contradiction_of
 from iova.words import counted
 
 
@@ -116,6 +117,13 @@ def warn_of_missing_parts(source: str, report: ImportReport) -> None:
         told.append(f"{lines} {were} left out; `iova info` shows what")
     if told:
         warn(f"{source}: {'; '.join(told)}")
+
+
+def warn_of_contradiction(source: str, loaded: Loaded) -> None:
+    """Say that a trace can not have happened."""
+    told = contradiction_of(loaded)
+    if told:
+        warn(f"{source}: {told}")
 
 
 def print_result(verb: str, values: dict[str, Any]) -> None:
