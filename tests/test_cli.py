@@ -361,12 +361,12 @@ def test_without_restartable_sequences_the_version_says_so() -> None:
         (["compare", "absent"], "absent: "),
         (["compare"], "Missing argument"),
         (["frobnicate"], "No such command"),
-        (["compare", "burst8-6.12", "--design", "linux-9"], "built in: linux-6.1"),
+        (["compare", "burst8-6.12", "--design", "linux-9"], "Known: linux-6.1"),
         (["compare", "burst8-6.12", "--domain", "77"], "its domains: 0, 1, 2, 3, 4, 5"),
         (["compare", "burst8-6.12", "--html", "/no/such/folder/x.html"], "/no/such/folder"),
         (["convert", "absent", "out.parquet"], "absent: "),
         (["info", "."], "."),
-        (["list", "nothing"], "there are: designs, presets, samples, schemas"),
+        (["list", "nothing"], "Known: designs, presets, samples, schemas"),
         (["verify", "absent"], "absent: "),
     ],
 )
@@ -403,7 +403,7 @@ def test_a_trace_of_which_nothing_can_be_predicted_is_not_exact(tmp_path: Path) 
     rows = [alloc(1, 0, t_end=2, pfn=0xFFFFF), free(3, 0, t_end=4, pfn=0xFFFFF)]
     write_parquet(trace_of(*rows, domains=(DomainInfo(0, born=False),), kernel="6.12.1"), path)
     output = iova("verify", path, status=1)
-    assert "1 addresses can not be predicted" in output
+    assert "1 address can not be predicted" in output
 
 
 def test_something_that_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
@@ -442,6 +442,23 @@ def test_a_trace_that_can_not_have_happened_is_not_trusted(tmp_path: Path) -> No
             assert "the trace contradicts itself: of" in done.stderr, source
             assert "can not be trusted" in done.stderr
         assert run_here(verb, TRACE, "--design", "linux-6.12").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("compare", "burst", "--design", "linux6.1"), "Did you mean linux-6.1?"),
+        (("compare", "burst", "--design", "linux-6.12,treshold=3"), "Did you mean threshold?"),
+        (("tune", "burst", "--objective", "cach"), "Did you mean cache?"),
+        (("tune", "burst", "--target", "mem0ry<=9"), "Did you mean memory?"),
+        (("list", "desings"), "Did you mean designs?"),
+        (("compare", "brust"), "Did you mean burst?"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_one_that_was_meant(
+    arguments: tuple[str, ...], told: str
+) -> None:
+    assert told in iova(*arguments, status=2)
 
 
 def test_a_page_that_can_not_be_written_takes_no_table_with_it(tmp_path: Path) -> None:

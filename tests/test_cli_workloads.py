@@ -230,7 +230,7 @@ def test_a_file_of_a_preset_s_name_is_that_file(tmp_path: Path) -> None:
         (["convert", "burst8-6.12", "x.parquet", "--seed", "1"], "has no seed"),
         (["convert", "burst8-6.12", "x.parquet", "--design", "unbounded"], "those of its kernel"),
         (["convert", "scsi-256", "-"], "Give the file's name"),
-        (["convert", "scsi-256", "x.parquet", "--design", "linux-9"], "built in: linux-6.1"),
+        (["convert", "scsi-256", "x.parquet", "--design", "linux-9"], "Known: linux-6.1"),
         (["info", "burst8-6.12", "--set", "a=1"], "is a recorded trace"),
         (["compare", "nope", "--set", "x=1"], "nope: is no file, and no preset or bundled trace"),
         (["compare", "scsi-255", "--seed", "1"], "Did you mean scsi-256?"),

@@ -63,9 +63,9 @@ def test_parameters_are_set_and_auto_leaves_the_choice_to_the_design() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("linux-9.9", "no design 'linux-9.9'; built in: linux-6.1"),
-        ("linux-6.12,treshold=1", "no parameter 'treshold'; it has: delay_ms, threshold"),
-        ("unbounded,depot=1", "it has: tree, magazine, classes, hold"),
+        ("linux-9.9", "no design 'linux-9.9'. Did you mean"),
+        ("linux-6.12,treshold=1", "no parameter 'treshold'. Did you mean threshold?"),
+        ("unbounded,depot=1", "Known: tree, magazine, classes, hold"),
         ("linux-6.12,magazine=126", "magazine=126 is not 2**n - 1 entries within 3..1023"),
         ("linux-6.12,magazine=2047", "magazine=2047 is not 2**n - 1"),
         ("linux-6.12,magazine=x", "magazine=x is not"),

@@ -68,6 +68,7 @@ from iova.report.workload import preset_list, workload_json, workload_text
 from iova.sources import info as source_info
 from iova.sources import load
 from iova.version import version_text
+from iova.words import suggestion
 from iova.workloads import is_workload, load_workload, presets
 
 #: Rows of the time series a design gets in a report.
@@ -269,7 +270,7 @@ def list_(what: cli_options.ListName = None, as_json: cli_options.AsJson = False
         "schemas": (schemas(), schema_list()),
     }
     if what is not None and what not in lists:
-        raise IovaError(f"there is no list of {what!r}; there are: {', '.join(lists)}")
+        raise IovaError(f"there is no list of {what!r}. {suggestion(what, lists)}")
     chosen = [what] if what else list(lists)
     if as_json:
         print_result("list", {name: lists[name][0] for name in chosen})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import os
 import textwrap
@@ -25,6 +24,7 @@ from iova.lab.prices import Prices, load_prices
 from iova.report import changes, table
 from iova.sources import load
 from iova.sources.pieces import STANDARD_INPUT
+from iova.words import meant
 from iova.workloads import Workload, is_workload, load_workload, presets
 
 #: ``progress(what)(done, total)``
@@ -78,11 +78,11 @@ def refuse_absent(traces: Sequence[str]) -> None:
     for source in traces:
         if source != STANDARD_INPUT and not os.path.lexists(samples.resolve(source)):
             names = [*(one.name for one in presets()), *(one.name for one in samples.SAMPLES)]
-            close = difflib.get_close_matches(source[:100], names, n=1)
+            close = meant(source, names)
             raise InputError(
                 source,
                 "is no file, and no preset or bundled trace has that name.",
-                hint=f"Did you mean {close[0]}?" if close else "`iova list` shows their names.",
+                hint=f"Did you mean {close}?" if close else "`iova list` shows their names.",
             )
 
 

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from iova import _core
 from iova.errors import STOPS, IovaError
+from iova.words import suggestion
 
 #: A parameter's value that leaves the choice to the design.
 AUTO = _core.AUTO
@@ -249,8 +250,26 @@ def parse_design(text: str) -> DesignSpec:
         policy_class,
         tuple(pair for pair in params if pair[0] in OPTIONS),
     )
+    if policy_class is None:
+        _refuse_unknown_names(spec)
     spec.make()
     return spec
+
+
+def _refuse_unknown_names(spec: DesignSpec) -> None:
+    known = {design.name: design for design in builtin_designs()}
+    if spec.name not in known:
+        raise DesignError(
+            f"--design {spec.text}: there is no design {spec.name!r}."
+            f" {suggestion(spec.name, known)}"
+        )
+    parameters = [parameter.name for parameter in known[spec.name].parameters]
+    for key, _ in spec.params:
+        if key not in parameters:
+            raise DesignError(
+                f"--design {spec.text}: design {spec.name} has no parameter {key!r}."
+                f" {suggestion(key, [*parameters, *OPTIONS])}"
+            )
 
 
 def _parse_pair(text: str, pair: str) -> tuple[str, Any]:

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 def counted(count: int, one: str, many: str | None = None) -> str:
     """``1 call``, ``2 calls``; ``many`` where an s does not make the plural."""
     return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def meant(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant; None: none is like it."""
+    return next(iter(difflib.get_close_matches(word[:100], list(known), n=1)), None)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The known words for an error's text, the one that was meant first."""
+    words = list(known)
+    close = meant(word, words)
+    return f"{f'Did you mean {close}? ' if close else ''}Known: {', '.join(words)}."

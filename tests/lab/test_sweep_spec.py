@@ -86,6 +86,8 @@ def test_patterns_stand_for_files_in_folders_below_the_spec(tmp_path: Path) -> N
          r"source\[0\] can not be simulated: --set nonsense=1"),
         (f'[[source]]\nsource = "scsi-256"\nvary.depth = 4\n{DESIGN}',
          r"source\[0\].vary.depth must be a list"),
+        (f'[[source]]\nsource = "scsi-265"\n{DESIGN}',
+         r"source\[0\].source 'scsi-265' is no file, .* Did you mean scsi-256"),
         (f'[[source]]\nsource = "nothing.toml"\n{DESIGN}', "cannot be read"),
         (f'{SOURCE}[[design]]\ndesign = "linux-9"\n', r"design\[0\] is no design"),
         (f"{SOURCE}{DESIGN}vary.threshold = [-4]\n", r"design\[0\] is no design"),

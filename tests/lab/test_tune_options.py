@@ -146,7 +146,7 @@ def test_targets_are_read_with_their_units() -> None:
 @pytest.mark.parametrize(
     ("objective", "target", "told"),
     [
-        ("speed", None, "no metric 'speed'; there are: cache, tree"),
+        ("speed", None, "no metric 'speed'. Known: cache, tree"),
         ("cache,cache", None, "cache is given twice"),
         ("p99", None, "a replay of a trace has no prices"),
         (None, "hold<=5us", "a replay of a trace has no prices"),

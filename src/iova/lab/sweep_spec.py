@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,8 +38,8 @@ from iova import samples
 from iova.designs import DesignError, parse_design
 from iova.errors import InputError
 from iova.lab.prices import Prices, load_prices
-from iova.workloads import WorkloadError, is_workload, load_workload, to_toml
-from iova.workloads.settings import suggestion
+from iova.words import meant, suggestion
+from iova.workloads import WorkloadError, is_workload, load_workload, presets, to_toml
 
 LONGEST_TEXT: Final = 1 << 20
 MOST_CELLS: Final = 1_000_000
@@ -237,6 +238,7 @@ class _Reader:
         if not _WILD & set(name):
             resolved = samples.resolve(name)
             path = Path(resolved) if resolved != name else self._here(name)
+            self._refuse_misspelt(name, path, where)
             return [(name, str(path))]
         try:
             root = Path(name).anchor
@@ -251,6 +253,16 @@ class _Reader:
         if not files:
             raise self.refuse(f"{where}.source", f"{name!r} matches no file.")
         return [(str(path if root else path.relative_to(base)), str(path)) for path in files]
+
+    def _refuse_misspelt(self, name: str, path: Path, where: str) -> None:
+        names = [*(one.name for one in presets()), *(one.name for one in samples.SAMPLES)]
+        close = meant(name, names)
+        if close and not os.path.lexists(path):
+            raise self.refuse(
+                f"{where}.source",
+                f"{name!r} is no file, and no preset or bundled trace has that name.",
+                f"Did you mean {close}?",
+            )
 
     def _design(self, table: Any, where: str) -> list[tuple[str, tuple[tuple[str, Any], ...]]]:
         table = self._table(table, where)

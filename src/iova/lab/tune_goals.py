@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from iova.errors import IovaError
+from iova.words import suggestion
 
 #: Nanoseconds of each unit in which a target's time may be given.
 _TIME_UNITS: Final = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
@@ -160,7 +161,7 @@ def parse_goals(
 def _metric(name: str, option: str, simulated: bool) -> Metric:
     metric = METRICS.get(name)
     if metric is None:
-        raise IovaError(f"{option}: there is no metric {name!r}; there are: {', '.join(METRICS)}")
+        raise IovaError(f"{option}: there is no metric {name!r}. {suggestion(name, METRICS)}")
     if metric.simulated and not simulated:
         raise IovaError(
             f"{option} {name}: a replay of a trace has no prices, so no {name}; it is for"

@@ -11,8 +11,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from iova.errors import InputError
+from iova.words import suggestion
 from iova.workloads.model import Workload
-from iova.workloads.settings import suggestion
 from iova.workloads.toml import LONGEST_TEXT, parse_workload
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
 from iova.errors import InputError
+from iova.words import suggestion
 from iova.workloads.checks import shown
 from iova.workloads.model import DomainGroup, Flow, MachineShape, Workload
 
@@ -111,14 +111,6 @@ def _known(key: str, keys: Iterable[str], source: str) -> None:
 
 def _unknown(key: str, keys: Iterable[str], source: str) -> InputError:
     return InputError(source, f"there is no key {shown(key)}.", hint=suggestion(key, keys))
-
-
-def suggestion(key: str, keys: Iterable[str]) -> str:
-    """The known keys for an error's text, the one that was meant first."""
-    known = list(keys)
-    close = difflib.get_close_matches(key[:100], known, n=1)
-    meant = f"Did you mean {close[0]}? " if close else ""
-    return f"{meant}Known: {', '.join(known)}."
 
 
 def _write(raw: dict[str, Any], path: Path, value: Any, source: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import MISSING, fields
 from typing import Any, Final, TypeVar
 
 from iova.errors import InputError
+from iova.words import suggestion
 from iova.workloads.checks import WorkloadError, shown
 from iova.workloads.distributions import Distribution
 from iova.workloads.model import (
@@ -22,7 +23,7 @@ from iova.workloads.model import (
     Workload,
     check_name,
 )
-from iova.workloads.settings import apply_settings, keys_of, suggestion
+from iova.workloads.settings import apply_settings, keys_of
 
 _Made = TypeVar("_Made")
 _TABLES: Final = ("machine", "domain", "flow")
