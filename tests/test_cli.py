@@ -461,6 +461,17 @@ def test_a_misspelt_name_is_answered_with_the_one_that_was_meant(
     assert told in iova(*arguments, status=2)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("compare", "burst8-6.12", "--domain", "-1"), "greater than or equal to 0"),
+        (("info", "burst", "--set", "seed=1", "--set", "seed=2"), "'seed' is given twice"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(arguments: tuple[str, ...], told: str) -> None:
+    assert told in iova(*arguments, status=2)
+
+
 def test_a_page_that_can_not_be_written_takes_no_table_with_it(tmp_path: Path) -> None:
     plain = run_here("compare", TRACE)
     for option in ("--html", "--png"):

@@ -97,7 +97,7 @@ Cpus = Annotated[
 ]
 Domain = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Recorded traces: replay this domain's calls alone."),
+    typer.Option(metavar="N", min=0, help="Recorded traces: replay this domain's calls alone."),
 ]
 Against = Annotated[
     Path | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from iova.errors import InputError
@@ -69,4 +69,5 @@ def appearing_whole(out: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(str(out), f"cannot be written: {error.strerror or error}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that may only be read refuses even what is not there
+            temporary.unlink(missing_ok=True)

@@ -71,6 +71,7 @@ def test_patterns_stand_for_files_in_folders_below_the_spec(tmp_path: Path) -> N
         (SOURCE, "design is missing"),
         (f"sources = 1\n{SOURCE}{DESIGN}", "sources is not known. Did you mean source"),
         (f"seeds = 0\n{SOURCE}{DESIGN}", "seeds must be whole numbers from 1"),
+        (f'seeds = "x"\n{SOURCE}{DESIGN}', "seeds must be a whole number from 1 to 10000, or a"),
         (f"seeds = [1.5]\n{SOURCE}{DESIGN}", "seeds must be whole numbers from 0"),
         (f"seeds = [-1]\n{SOURCE}{DESIGN}", "seeds must be whole numbers from 0"),
         (f"cpus = [true]\n{SOURCE}{DESIGN}", "cpus must be whole numbers from 1 to 4096"),

@@ -308,6 +308,13 @@ def test_lost_events_are_refused_unless_allowed(tmp_path: Path, line: str, lost:
     assert loaded.trace.info.allowed_loss
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    text = TraceText().init().alloc(1).text()
+    report = load_text(tmp_path, b"\xef\xbb\xbf" + text).report
+    assert report.malformed_count == 0
+    assert report.rows == load_text(tmp_path, text).report.rows
+
+
 @pytest.mark.parametrize(
     ("announced", "told"),
     [

@@ -299,6 +299,8 @@ class _Reader:
         if isinstance(value, list):
             values = self._list(value, where)
             return tuple(self._whole(one, where, 0, LARGEST_SEED) for one in values)
+        if not isinstance(value, int):
+            raise self.refuse(where, f"must be a whole number from 1 to {MOST_VALUES}, or a list.")
         return tuple(range(1, self._whole(value, where, 1, MOST_VALUES) + 1))
 
     def _list(self, value: Any, where: str, least: int = 1) -> list[Any]:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from iova.lab.sweep import Outcome
 from iova.report.table import printable, short_count
+from iova.words import counted
 
 WIDTH: Final = 80
 
@@ -58,7 +59,7 @@ def failures_text(outcome: Outcome) -> str | None:
     failures = outcome.failures
     if not failures:
         return None
-    lines = [f"{len(failures)} cells failed; the same command tries them again:"]
+    lines = [f"{counted(len(failures), 'cell')} failed; the same command tries them again:"]
     for one in failures[:MOST_FAILED]:
         cell = one.cell
         seed = "" if cell.seed is None else f", seed {cell.seed}"

@@ -6,6 +6,7 @@ compressed input is so small that what it can expand to is bounded as well.
 
 from __future__ import annotations
 
+import codecs
 import io
 import mmap
 import os
@@ -175,6 +176,8 @@ def with_head(pieces: Iterator[memoryview]) -> tuple[bytes, Iterator[memoryview]
                 break
     except DamagedError as error:
         damage.append(error)
+    if head.startswith(codecs.BOM_UTF8):  # what some editors put before a text
+        del head[: len(codecs.BOM_UTF8)]
 
     def everything() -> Iterator[memoryview]:
         yield memoryview(head)

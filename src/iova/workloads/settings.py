@@ -48,6 +48,7 @@ def apply_settings(raw: dict[str, Any], settings: Sequence[str]) -> dict[Path, s
         InputError: a setting is none, or names no key of the workload.
     """
     origins: dict[Path, str] = {}
+    given: set[Path] = set()
     for setting in settings:
         source = f"--set {setting if len(setting) < 100 else setting[:100] + '...'}"
         key, equals, text = setting.partition("=")
@@ -57,6 +58,9 @@ def apply_settings(raw: dict[str, Any], settings: Sequence[str]) -> dict[Path, s
         if len(setting) > _LONGEST:
             raise InputError(source, f"is longer than {_LONGEST} characters.")
         value = _value(text.strip())
+        if parts in given:
+            raise InputError(source, f"{shown(key.strip())} is given twice.", hint="Give it once.")
+        given.add(parts)
         for path in _paths(raw, parts, source):
             _write(raw, path, value, source)
             origins[path] = source
