@@ -64,7 +64,7 @@ def test_what_docstrings_say_is_raised_exists() -> None:
     everywhere = vars(builtins) | vars(iova.errors) | vars(iova.designs) | vars(iova)
     sections = 0
     for path, one in public().items():
-        known = everywhere | vars(sys.modules.get(one.__module__, iova))
+        known = everywhere | vars(sys.modules.get(getattr(one, "__module__", ""), iova))
         section = re.search(r"^Raises:\n((?:    .*\n?|\n)+)", inspect.getdoc(one) or "", re.M)
         listed = re.findall(r"^ {4}(\w[\w, ]*): ", section[1], re.M) if section else []
         for name in ", ".join(listed).split(", ") if listed else ():

@@ -56,6 +56,7 @@ from iova.cli_status import (
 )
 from iova.designs import LINUX_DESIGNS, builtin_designs
 from iova.errors import EndedBySignal, InputError, IovaError
+from iova.files import refuse_unwritable
 from iova.lab import conformance, verify_trace
 from iova.lab.against import Against, compare_against
 from iova.lab.compare import Comparison
@@ -140,6 +141,8 @@ def compare(
         raise IovaError(f"--text does not go with {'--json' if as_json else '--against'}")
     if png and png.exists() and not png.is_dir():
         raise InputError(str(png), "is not a folder.", hint="--png writes several files.")
+    if png and png.exists():
+        refuse_unwritable(png, png)
     earlier = read_result(against) if against else None
     with user_code_prints_to_stderr(), progress_bars() as bars:
         request = CompareRequest(

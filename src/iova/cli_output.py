@@ -23,7 +23,7 @@ from rich.text import Text
 
 from iova.designs import DesignSpec, parse_design
 from iova.errors import InputError
-from iova.files import file_to_write, is_same_file, refuse_standard_output
+from iova.files import file_to_write, is_same_file, refuse_standard_output, refuse_unwritable
 from iova.report.schemas import json_result
 from iova.report.table import printable, short_count
 from iova.sources import ImportReport, Loaded
@@ -95,9 +95,10 @@ def refuse_unusable_output(out: Path | None, inputs: list[str]) -> None:
     if out is None:
         return
     refuse_standard_output(out)
-    file_to_write(out)
+    path = file_to_write(out)
     if any(is_same_file(out, source) for source in inputs):
         raise InputError(str(out), "is an input as well.", hint="Name another file to write.")
+    refuse_unwritable(path.parent, out)
 
 
 # --------------------------------------------------------------------------------- output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,19 @@ def file_to_write(out: str | Path) -> Path:
     if not path.parent.is_dir():
         raise InputError(str(out), "cannot be written: there is no such folder.")
     return path
+
+
+def refuse_unwritable(folder: Path, out: str | Path) -> None:
+    """Find out whether a file can be made in a folder, by making one that has no name.
+
+    Raises:
+        InputError: none can; it names ``out``.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(str(out), f"cannot be written: {error.strerror or error}.") from error
 
 
 @contextmanager
