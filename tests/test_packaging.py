@@ -98,3 +98,10 @@ def test_no_line_of_the_project_names_a_path_of_one_machine() -> None:
     ]:
         if path.is_file() and path.name != ".git":  # where a worktree's own data is
             assert not homes.search(path.read_text(errors="replace")), path
+
+
+def test_no_room_knows_the_command_that_uses_it() -> None:
+    for room in ("sources", "workloads", "lab", "report", "top"):
+        for path in (ROOT / "src" / "iova" / room).rglob("*.py"):
+            found = re.search(r"^\s*(from|import) iova(\.| import )cli", path.read_text(), re.M)
+            assert not found, path

@@ -48,14 +48,13 @@ from iova.cli_output import (
 )
 from iova.cli_status import (
     ANSWER_IS_NO,
-    ENDING_SIGNALS,
     INTERRUPTED,
     NO_READER,
     PARTLY_DONE,
     SIGNALLED,
 )
 from iova.designs import LINUX_DESIGNS, builtin_designs
-from iova.errors import EndedBySignal, InputError, IovaError
+from iova.errors import ENDING_SIGNALS, EndedBySignal, InputError, IovaError
 from iova.files import refuse_unwritable
 from iova.lab import conformance, verify_trace
 from iova.lab.against import Against, compare_against

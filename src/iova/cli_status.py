@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Final
 
 #: ``verify``: not exact; ``tune``: no setting meets the targets.
@@ -15,5 +14,3 @@ INTERRUPTED: Final = 130
 NO_READER: Final = 141
 #: Ended by a signal: this and its number, as shells say it.
 SIGNALLED: Final = 128
-#: They end a command in good order, as Ctrl-C does.
-ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)

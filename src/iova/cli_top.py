@@ -13,7 +13,7 @@ from iova.cli_compare import Bars, refuse_settings_of_traces
 from iova.cli_output import designs_named, progress_bars, warn, warn_of_missing_parts
 from iova.cli_status import SIGNALLED
 from iova.designs import DesignSpec
-from iova.errors import InputError, IovaError
+from iova.errors import EndedBySignal, InputError, IovaError
 from iova.events import Trace
 from iova.lab.explain import recorded_design
 from iova.lab.prices import load_prices
@@ -106,7 +106,7 @@ def top(
             if screen.failure is not None:
                 raise screen.failure
             if screen.signalled is not None:
-                raise SystemExit(SIGNALLED + screen.signalled)
+                raise EndedBySignal(SIGNALLED + screen.signalled)
             return
         show = print_json_line if as_json else print_line
         for rates in watch(watched, interval_s=interval, count=count):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from typing import Final
+
 
 class IovaError(Exception):
     """An error a user can act on; the command prints its text and exits with ``exit_status``."""
@@ -41,6 +44,9 @@ class InputError(IovaError):
 class EndedBySignal(SystemExit):
     """A signal ends the program; raised by its handler, perhaps amid a user's code."""
 
+
+#: They end a command in good order, as Ctrl-C does.
+ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 
 #: Raised amid a user's code, they are none of its mistakes.
 STOPS = (KeyboardInterrupt, EndedBySignal)

@@ -12,8 +12,7 @@ from typing import Any, ClassVar, Final
 
 from rich.text import Text
 
-from iova.cli_status import ENDING_SIGNALS
-from iova.errors import IovaError
+from iova.errors import ENDING_SIGNALS, IovaError
 from iova.report.table import printable
 from iova.top.look import Look, Watched
 from iova.top.plain import percent, rate, row_texts, slab_text, whole
