@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from comparisons import compared
 from iova import samples
@@ -232,18 +232,36 @@ def test_a_zoom_in_one_chart_is_one_in_all_of_its_source(browser: Browser, both:
 
 def test_pointing_at_a_chart_tells_values_of_all_designs(browser: Browser, both: Path) -> None:
     with Opened(browser, both) as it:
+        tip = it.page.locator("#tip")
         for chart, told in (("memory0-0", "threshold=0"), ("fill0-0", "pages"), ("space0-1", "0x")):
             place = it.page.locator(f"#{chart}")
             place.scroll_into_view_if_needed()
             box = place.bounding_box()
             assert box
             it.page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 40)
-            tip = it.page.locator("#tip")
-            assert tip.is_visible()
-            assert told in tip.inner_text()
+            expect(tip).to_contain_text(told)
+            expect(tip).to_be_visible()
         it.page.mouse.move(5, 5)
-        assert not it.page.locator("#tip").is_visible()
+        expect(tip).to_be_hidden()
         assert it.told == []
+
+
+def test_what_is_told_follows_the_page_below_a_pointer_that_rests(
+    browser: Browser, both: Path
+) -> None:
+    with Opened(browser, both) as it:
+        tip = it.page.locator("#tip")
+        it.page.locator("#memory0-0").scroll_into_view_if_needed()
+        box = it.page.locator("#memory0-0").bounding_box()
+        assert box
+        it.page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 60)
+        expect(tip).to_contain_text("threshold=0")
+        it.value("scrollBy({ top: -20, behavior: 'instant' })")
+        # What scrolling does is done by then.
+        it.value("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)))")
+        expect(tip).to_contain_text("threshold=0")
+        it.value("scrollTo({ top: 0, behavior: 'instant' })")
+        expect(tip).to_be_hidden()
 
 
 def test_a_hostile_name_does_not_run(browser: Browser, tmp_path: Path) -> None:
@@ -261,7 +279,7 @@ def test_a_hostile_name_does_not_run(browser: Browser, tmp_path: Path) -> None:
         box = it.page.locator("#memory0-0").bounding_box()
         assert box
         it.page.locator("#memory0-0").hover()
-        assert HOSTILE in it.page.locator("#tip").inner_text()
+        expect(it.page.locator("#tip")).to_contain_text(HOSTILE)
         assert it.value("window.ran") is None
         assert it.page.locator("img").count() == 0
         assert it.told == []

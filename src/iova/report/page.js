@@ -205,9 +205,9 @@ function showCursors(point) {
 
 let dragged = null;
 
-document.addEventListener("pointermove", (event) => {
+// What is under the pointer is told, also when the page has moved below it.
+function tell(event) {
   const point = pointAt(event);
-  if (dragged) return markChosen(event);
   if (!point) return hide();
   const [head, told] = point.panel.hover.kind === "cells" ? cellAt(point) : linesAt(point);
   tip.replaceChildren(element("b", {}, head));
@@ -222,9 +222,24 @@ document.addEventListener("pointermove", (event) => {
   tip.style.left = `${Math.max(4, right ? event.clientX - tip.offsetWidth - 12 : event.clientX + 16)}px`;
   tip.style.top = `${Math.max(4, Math.min(event.clientY + 14, innerHeight - tip.offsetHeight - 8))}px`;
   showCursors(point);
+}
+
+let rests = null;
+document.addEventListener("pointermove", (event) => {
+  const { clientX, clientY, pointerType } = event;
+  rests = pointerType === "touch" ? null : { clientX, clientY };
+  if (dragged) markChosen(event);
+  else tell(event);
 });
-document.addEventListener("scroll", hide, { passive: true });
-document.addEventListener("pointerleave", hide);
+document.addEventListener("scroll", () => {
+  const target = rests && document.elementFromPoint(rests.clientX, rests.clientY);
+  if (target && !dragged) tell({ ...rests, target });
+  else hide();
+}, { passive: true });
+document.addEventListener("pointerleave", () => {
+  rests = null;
+  hide();
+});
 
 function markChosen(event) {
   const box = dragged.place.getBoundingClientRect();
