@@ -39,7 +39,7 @@ $(VENV)/.installed: requirements/dev.lock | $(BIN)/python
 build/.built: $(VENV)/.installed $(SOURCES)
 	mkdir -p build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
-		--force-reinstall -Cbuild-dir=build/wheel .
+		--force-reinstall --config-settings=build-dir=build/wheel .
 	touch $@
 
 build: build/.built
