@@ -208,6 +208,10 @@ NAMES: Final[dict[str, str]] = {
 
 #: Options with values that can not be, and part of what is said.
 BAD_OPTIONS: Final[dict[str, str]] = {
+    "convert small.parquet out.csv": "ends with .csv",
+    "convert board-4 out.JSON": "ends with .json",
+    "sweep fleet.toml --out out.csv": "ends with .csv",
+    "record -o out.txt --duration 1": "ends with .txt",
     "compare small.parquet --design linux-9": "linux-9",
     "compare small.parquet --design linux-6.12,threshold=x": "threshold",
     "compare small.parquet --design linux-6.12,threshold=-1": "threshold",

@@ -13,7 +13,9 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import pytest
 import zstandard
@@ -27,6 +29,15 @@ from waiting import eventually
 
 DATA = Path(__file__).parent / "data"
 TRACE = DATA / "traces" / "small4-6.12.txt.zst"
+
+
+#: Commands that run the design of :func:`running_a_policy_that`.
+RUNNING_POLICIES: Final = (
+    ("compare", "burst8-6.12", "--design", "never:Never"),
+    ("compare", "scsi-256", "--design", "never:Never"),
+    ("tune", "burst8-6.12", "--design", "never:Never", "--param", "n=1..9", "--trials", "4"),
+    ("sweep", "never.toml", "--jobs", "2"),
+)
 
 
 @pytest.fixture
@@ -131,18 +142,26 @@ def test_a_user_s_design_can_not_end_the_command(small: Path, where: str) -> Non
 
 
 @pytest.mark.parametrize("how", ["pass", "time.sleep(1)"])
-@pytest.mark.parametrize("source", ["burst8-6.12", "scsi-256"])
-def test_ctrl_c_ends_a_policy_that_never_decides(source: str, how: str, tmp_path: Path) -> None:
-    process = running_a_policy_that(f"while True: {how}", source, tmp_path)
-    process.send_signal(signal.SIGINT)
-    assert ended(process) == (130, "", "iova: stopped\n")
+@pytest.mark.parametrize("command", RUNNING_POLICIES)
+def test_ctrl_c_ends_a_policy_that_never_decides(
+    command: Sequence[str], how: str, tmp_path: Path
+) -> None:
+    process = running_a_policy_that(f"while True: {how}", command, tmp_path)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    status, out, told = ended(process)
+    assert (status, out) == (130, "")
+    kept = {"sweep": "iova: 0 of 1 cells are done and kept in never.parquet.journal; the same"
+            " command goes on from there\n"}  # fmt: skip
+    assert told == kept.get(command[0], "") + "iova: stopped\n"
+    assert_processes_are_gone(tmp_path)
 
 
-@pytest.mark.parametrize("source", ["burst8-6.12", "scsi-256"])
-def test_sigterm_in_a_policy_is_not_the_policy_s(source: str, tmp_path: Path) -> None:
-    process = running_a_policy_that("while True: pass", source, tmp_path)
+@pytest.mark.parametrize("command", RUNNING_POLICIES)
+def test_sigterm_in_a_policy_is_not_the_policy_s(command: Sequence[str], tmp_path: Path) -> None:
+    process = running_a_policy_that("while True: pass", command, tmp_path)
     process.send_signal(signal.SIGTERM)
     assert ended(process) == (143, "", "")
+    assert_processes_are_gone(tmp_path)
 
 
 @pytest.mark.parametrize("where", ["__init__", "look", "loading"])
@@ -163,25 +182,38 @@ def test_a_user_s_design_may_raise_what_is_no_exception(small: Path, where: str)
         assert told.count("\n") == 1
 
 
-def running_a_policy_that(does: str, source: str, folder: Path) -> subprocess.Popen[str]:
+def running_a_policy_that(does: str, command: Sequence[str], folder: Path) -> subprocess.Popen[str]:
     """The command in the midst of a design's ``look()``."""
     (folder / "never.py").write_text(
-        "import pathlib, time\n"
+        "import os, pathlib, time\n"
         "class Never:\n"
+        "    def __init__(self, n=1):\n"
+        "        pass\n"
         "    def look(self, view):\n"
-        "        pathlib.Path('looks').touch()\n"
+        "        pathlib.Path(f'looks-{os.getpid()}').touch()\n"
         f"        {does}\n"
     )
+    (folder / "never.toml").write_text(
+        '[[source]]\nsource = "burst8-6.12"\n[[design]]\ndesign = "never:Never"\n'
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "iova", "compare", source, "--design", "never:Never"],
+        [sys.executable, "-m", "iova", *command],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    eventually((folder / "looks").exists, 60)
+    eventually(lambda: any(folder.glob("looks-*")), 60)
     return process
+
+
+def assert_processes_are_gone(folder: Path) -> None:
+    """Whoever looked has ended, a sweep's workers included."""
+    for looked in folder.glob("looks-*"):
+        process = Path("/proc", looked.name.removeprefix("looks-"))
+        eventually(lambda process=process: not process.exists(), 20)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:

@@ -21,6 +21,7 @@ from iova.cli_status import PARTLY_DONE
 from iova.designs import DesignSpec
 from iova.errors import IovaError
 from iova.events import Trace
+from iova.files import refuse_other_format
 from iova.lab.explain import recorded_design
 from iova.lab.prices import load_prices
 from iova.report import text
@@ -66,6 +67,7 @@ def convert(
     forced = parse_format(kind) if kind is not None else None
     inputs = [samples.resolve(source), *([str(prices)] if prices else [])]
     refuse_unusable_output(out, inputs)
+    refuse_other_format(out, "Name OUT.parquet, or for Perfetto OUT.pftrace.")
     with user_code_prints_to_stderr(), progress_bars() as bars:
         if is_workload(source):
             _refuse_format_of_workload(source, forced)

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
 from iova.errors import InputError, IovaError
-from iova.files import appearing_whole, file_to_write, refuse_standard_output
+from iova.files import appearing_whole, file_to_write, refuse_other_format, refuse_standard_output
 from iova.sources.record.machine import BDF
 from iova.sources.record.probes import boot_words
 from iova.sources.record.recorder import Plan, Recorded, Status, record
 from iova.sources.record.ring_file import SUFFIX
 from iova.sources.record.session import BUFFER_KIB, LEVELS
 from iova.sources.record.tracefs import Tracefs, clean_up, find_tracefs
+from iova.words import counted, noun
 
 Number = TypeVar("Number", int, float)
 
@@ -213,6 +214,7 @@ def _refuse_unknown_devices(devices: Sequence[str]) -> None:
 
 def _record(plan: Plan, out: str, allow_lost: bool, as_json: bool) -> int:
     refuse_standard_output(out)
+    refuse_other_format(out, f"Name OUT.parquet, or for raw pages OUT{SUFFIX}.")
     path = file_to_write(out)
     tracefs = find_tracefs()
     display = _Display()
@@ -279,7 +281,8 @@ def _status(done: Recorded, allow_lost: bool, where: str) -> int:
     for note in done.notes:
         _tell(f"note: {note}", 0)
     if done.lost and not allow_lost:
-        told = f"at least {done.lost} events were lost, so the rest may mislead; {where}."
+        lost = f"{counted(done.lost, 'event')} {noun(done.lost, 'was', 'were')} lost"
+        told = f"at least {lost}, so the rest may mislead; {where}."
         return _tell(f"{told} Give a larger --buffer-kib.", InputError.exit_status)
     if done.cut_short:
         return PARTLY_DONE
@@ -293,8 +296,9 @@ def _say_done(done: Recorded, out: str, as_json: bool) -> None:
         print(json.dumps(json_result("record", {"out": out, **asdict(done)}), indent=2))
         return
     status = "" if done.command_status in (None, 0) else f", with status {done.command_status}"
-    print(f"{out}: {done.seconds:.1f} s, {done.bytes:,} bytes of raw pages, {done.lost} events"
-          f" lost; {done.reason}{status}", file=sys.stderr)  # fmt: skip
+    print(f"{out}: {done.seconds:.1f} s, {done.bytes:,} bytes of raw pages,"
+          f" {counted(done.lost, 'event')} lost; {done.reason}{status}",
+          file=sys.stderr)  # fmt: skip
 
 
 class _Display:

@@ -21,6 +21,7 @@ from iova.cli_output import (
 )
 from iova.cli_status import INTERRUPTED, PARTLY_DONE
 from iova.errors import IovaError
+from iova.files import refuse_other_format
 from iova.lab.sweep import Outcome, Runner, journal_of, sweep
 from iova.lab.sweep_local import run_locally
 from iova.lab.sweep_spec import Spec, read_spec
@@ -72,6 +73,7 @@ def sweep_(
     inputs = [str(spec), *(source.path for source in wanted.sources if source.path)]
     refuse_unusable_output(written, inputs)
     refuse_unusable_output(journal_of(written), inputs)
+    refuse_other_format(written, "Name OUT.parquet.")
     done = _run(wanted, written, runner)
     if as_json:
         print_json(done.to_json())

@@ -8,8 +8,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from iova.errors import InputError
+
+#: Endings that promise what no trace and no result is written as. Any other ending may be part of
+#: a name: ``burst8-6.12``.
+_OTHER_FORMATS: Final = frozenset((
+    ".arrow", ".csv", ".dat", ".data", ".db", ".feather", ".gz", ".htm", ".html", ".ipc", ".json",
+    ".jsonl", ".log", ".md", ".ndjson", ".pdf", ".png", ".sqlite", ".svg", ".toml", ".tsv", ".txt",
+    ".xlsx", ".xml", ".xz", ".yaml", ".yml", ".zip", ".zst",
+))  # fmt: skip
 
 
 def is_same_file(one: str | Path, other: str | Path) -> bool:
@@ -29,6 +38,19 @@ def refuse_standard_output(out: str | Path) -> None:
     if str(out) == "-":
         raise InputError("-", "stands for standard output, and this is written to a file.",
                          hint="Give the file's name.")  # fmt: skip
+
+
+def refuse_other_format(out: str | Path, written: str) -> None:
+    """Refuse a name whose ending promises a format that is not written, such as ``.csv``.
+
+    Raises:
+        InputError: its hint says what is ``written``.
+    """
+    ending = Path(out).suffix.lower()
+    if ending in _OTHER_FORMATS:
+        raise InputError(
+            str(out), f"ends with {ending}, which is not the format that is written.", hint=written
+        )
 
 
 def file_to_write(out: str | Path) -> Path:

@@ -6,9 +6,14 @@ import difflib
 from collections.abc import Iterable
 
 
+def noun(count: int, one: str, many: str | None = None) -> str:
+    """``call`` for 1, else ``calls``; ``many`` where an s does not make the plural."""
+    return one if count == 1 else many or one + "s"
+
+
 def counted(count: int, one: str, many: str | None = None) -> str:
-    """``1 call``, ``2 calls``; ``many`` where an s does not make the plural."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
+    """``1 call``, ``2 calls``; see :func:`noun`."""
+    return f"{count} {noun(count, one, many)}"
 
 
 def meant(word: str, known: Iterable[str]) -> str | None:

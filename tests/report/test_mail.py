@@ -10,6 +10,8 @@ from comparisons import compared
 from iova.designs import parse_design
 from iova.errors import InputError
 from iova.lab.compare import compare
+from iova.report import pictures
+from iova.report.charts import Chart
 from iova.report.mail import mail_text
 from iova.report.pictures import write_pictures
 from tables import alloc, filling_depot, trace_of
@@ -60,6 +62,25 @@ def test_pictures_are_written_whole_under_harmless_names(tmp_path: Path) -> None
         content = path.read_bytes()
         assert content.startswith(b"\x89PNG" if path.suffix == ".png" else b"<svg")
         assert len(content) > 3000
+
+
+def test_who_is_stopped_while_pictures_are_drawn_finds_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = [parse_design("linux-6.1")]
+    shown = compare("x", trace_of(*filling_depot(3)), specs, samples=40, tables=True)
+    charts: list[str] = []
+
+    def stopped_at_the_second(chart: Chart, _: object) -> dict[str, bytes]:
+        charts.append(chart.name)
+        if len(charts) == 2:
+            raise KeyboardInterrupt
+        return {"png": b"drawn"}
+
+    monkeypatch.setattr(pictures, "drawn", stopped_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        write_pictures([shown], tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_can_not_be_made_is_an_error(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from iova.lab.explain_model import Evidence, Finding, Harm
 from iova.lab.prices import Prices, load_prices
 from iova.lab.replay import named_as
 from iova.lab.verify_trace import design_of
+from iova.words import counted, noun
 from iova.workloads.events import DEFAULT_DESIGN, MACHINE_SOURCE
 
 __all__ = ["CAUSES", "Evidence", "Explanation", "Finding", "Harm", "explain", "recorded_design"]
@@ -169,7 +170,8 @@ def _limits(facts: Facts) -> list[str]:
     info = facts.trace.info
     told = []
     if info.lost_events:
-        told.append(f"{info.lost_events} events were lost while recording: counts are too small.")
+        lost, were = counted(info.lost_events, "event"), noun(info.lost_events, "was", "were")
+        told.append(f"{lost} {were} lost while recording: counts are too small.")
     unborn = [str(d.domain) for d in info.domains if not d.born]
     if unborn:
         told.append(

@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Final
@@ -101,7 +102,9 @@ class _Worker:
     def start(cls, task: Task) -> _Worker:
         ours, theirs = _SPAWN.Pipe()
         process = _SPAWN.Process(target=_work, args=(theirs,), daemon=True)
-        # Ctrl-C reaches every process of the terminal. A blocked signal stays so in the child.
+        # Ctrl-C reaches every process of the terminal. A blocked signal stays so in the child, if
+        # not for the resource tracker, whose start unblocks it.
+        resource_tracker.ensure_running()
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()

@@ -10,6 +10,7 @@ from iova.lab.explain import CAUSES, Explanation
 from iova.lab.explain_address import SHOWN, Chapter, Story
 from iova.lab.explain_model import Evidence, Finding, Harm
 from iova.report.table import printable
+from iova.words import noun
 
 WIDTH: Final = 80
 
@@ -26,8 +27,9 @@ _HARMS: Final = {
 
 def explanation_text(explanation: Explanation) -> str:
     """The verdict, one block a finding, and what could not be looked into."""
+    calls = f"{explanation.calls:,} {noun(explanation.calls, 'call')}"
     head = (
-        f"{printable(explanation.source)}: {explanation.calls:,} calls in"
+        f"{printable(explanation.source)}: {calls} in"
         f" {explanation.span_ns / 1e9:.3g} s under {printable(explanation.design)}"
     )
     blocks = [head, _verdict(explanation)]

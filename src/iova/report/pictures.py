@@ -42,7 +42,7 @@ _CONFIG: Final[dict[str, Any]] = {
 
 
 def write_pictures(comparisons: Sequence[Comparison], folder: Path) -> list[Path]:
-    """Write each chart as PNG and SVG; each file appears when it is complete.
+    """Write each chart as PNG and SVG, once all are drawn; each file appears when it is complete.
 
     Args:
         comparisons: with samples and tables.
@@ -58,15 +58,17 @@ def write_pictures(comparisons: Sequence[Comparison], folder: Path) -> list[Path
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(str(folder), f"cannot be made: {error.strerror or error}.") from error
-    written = []
-    for stem, comparison in zip(_stems(comparisons), comparisons, strict=True):
-        for chart in charts_of(comparison, panel_columns=_width(len(comparison.designs))):
-            for suffix, content in drawn(chart, comparison).items():
-                path = folder / f"{stem}-{chart.name}.{suffix}"
-                with appearing_whole(path) as temporary:
-                    temporary.write_bytes(content)
-                written.append(path)
-    return written
+    # Drawing takes most of the time: whoever ends it early finds the folder as it was.
+    contents = {
+        folder / f"{stem}-{chart.name}.{suffix}": content
+        for stem, comparison in zip(_stems(comparisons), comparisons, strict=True)
+        for chart in charts_of(comparison, panel_columns=_width(len(comparison.designs)))
+        for suffix, content in drawn(chart, comparison).items()
+    }
+    for path, content in contents.items():
+        with appearing_whole(path) as temporary:
+            temporary.write_bytes(content)
+    return list(contents)
 
 
 def drawn(chart: Chart, comparison: Comparison) -> dict[str, bytes]:

@@ -36,7 +36,9 @@ def sweep_text(outcome: Outcome, name: str) -> str:
     )
     lines = [_filled(told), *(_filled(line) for line in _speed(outcome.table))]
     if outcome.broken_lines:
-        lines.append(_filled(f"! {outcome.broken_lines} lines of the journal could not be used"))
+        lines.append(
+            _filled(f"! {counted(outcome.broken_lines, 'line')} of the journal could not be used")
+        )
     lines.append(f"results: {printable(outcome.out)}")
     return "\n".join(lines)
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from iova.lab.compare import Comparison, ComparisonRow, MachineRow, Simulation
 from iova.lab.rows import Row
+from iova.words import counted, noun
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,9 @@ def headline(comparison: Comparison) -> str:
     info = comparison.info
     kernel = f", recorded on {printable(info.kernel)}" if info and info.kernel else ""
     only = f", domain {comparison.domain} only" if comparison.domain is not None else ""
-    lost = f", {info.lost_events} events LOST" if info and info.lost_events else ""
+    lost = f", {counted(info.lost_events, 'event')} LOST" if info and info.lost_events else ""
     seconds = comparison.span_ns / 1e9
-    calls = f"{comparison.calls:,} calls over {seconds:,.1f} s"
+    calls = f"{comparison.calls:,} {noun(comparison.calls, 'call')} over {seconds:,.1f} s"
     return f"{printable(comparison.source)}: {calls}{kernel}{only}{lost}"
 
 

@@ -63,8 +63,8 @@ def import_report(report: ImportReport, out: Path) -> str:
     """What became of an input that was converted."""
     counts = ", ".join(f"{name} {count}" for name, count in report.events.items())
     lines = [
-        f"{printable(str(out))}: {report.rows} events"
-        + (f" from {report.lines} lines" if report.lines else "")
+        f"{printable(str(out))}: {counted(report.rows, 'event')}"
+        + (f" from {counted(report.lines, 'line')}" if report.lines else "")
     ]
     if counts:
         lines.append(_wrapped(f"events: {counts}", "  "))
@@ -77,10 +77,10 @@ def import_report(report: ImportReport, out: Path) -> str:
 
 def perfetto_report(report: PerfettoReport) -> str:
     """What was drawn for Perfetto."""
-    drawn = f"  {report.slices} slices, {report.instants} instants"
+    drawn = f"  {counted(report.slices, 'slice')}, {counted(report.instants, 'instant')}"
     if report.crowded:
         drawn += f" ({report.crowded} for want of room: too many calls overlap)"
-    counters = f"counters under {printable(report.design)}, read {report.samples} times"
+    counters = f"counters under {printable(report.design)}, read {counted(report.samples, 'time')}"
     return f"{drawn}; {counters}\n  open it at https://ui.perfetto.dev"
 
 
@@ -216,7 +216,7 @@ def sequence_line(verdict: SequenceVerdict) -> str:
 
 def trace_verdict(name: str, verdict: TraceVerdict, report: ImportReport) -> str:
     """What the verification of a recorded trace found; the last line is the verdict."""
-    lines = [f"{printable(name)}: {verdict.calls} calls under {verdict.design}"]
+    lines = [f"{printable(name)}: {counted(verdict.calls, 'call')} under {verdict.design}"]
     if verdict.first is not None:
         lines.append(f"first unexplained: {verdict.first}")
     if not report.is_whole:

@@ -20,6 +20,7 @@ from iova.sources.reclaim import classes_of_works
 from iova.sources.report import ImportReport, Malformed, Pairing, Progress
 from iova.sources.sidecar import Sidecar, read_beside
 from iova.sources.trace_dat import open_trace_dat
+from iova.words import counted, noun
 
 #: Without that option perf names losses on standard error alone.
 _PERF_NOTE: Final = (
@@ -112,9 +113,10 @@ def import_text(
 def refuse_losses(source: str, lost: int, allow_lost: bool) -> None:
     """Raise InputError if events were lost and the user did not allow it."""
     if lost and not allow_lost:
+        told = f"{counted(lost, 'event')} {noun(lost, 'was', 'were')} lost"
         raise InputError(
             source,
-            f"at least {lost} events were lost while it was recorded, so the rest may mislead.",
+            f"at least {told} while it was recorded, so the rest may mislead.",
             hint="Record it again with larger buffers, or give --allow-lost.",
         )
 

@@ -17,6 +17,7 @@ from iova.report.table import printable
 from iova.top.look import Look, Watched
 from iova.top.plain import percent, rate, row_texts, slab_text, whole
 from iova.top.rates import Rates, Row, rates_between
+from iova.words import counted
 
 try:
     from textual.app import App, ComposeResult
@@ -207,7 +208,7 @@ class TopScreen(App[None]):
         if rates.memory_bytes is not None:
             memory.append(f"memory {rates.memory_bytes >> 10:,} KiB")
         if rates.lost:
-            memory.append(f"{rates.lost} events LOST")
+            memory.append(f"{counted(rates.lost, 'event')} LOST")
         name, _ = _SORTS[self._sort]
         memory.append(f"sorted by {name}{', reversed' if self._reverse else ''}")
         memory.append(f"below: alloc/s, at most {rate(max(self._history))}")
