@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from iova.errors import InputError
 from iova.events import DOMAIN_SOURCE, Flag, Op, Trace
 from iova.lab.replay import prepare
 from iova.sources import load
+from iova.sources.parquet import write_parquet
 from scripts import output_of
 
 PAGE = 4096
@@ -410,6 +412,25 @@ def test_verbs_take_the_design_under_which_it_was_recorded(tmp_path: Path) -> No
     assert "counters under two-list" in command("convert", path, tmp_path / "own.pftrace")
     done = run_here("top", path, "--speed", "1000", "--interval", "0.05")
     assert "shown is what two-list does" in done.stderr
+
+
+@pytest.mark.parametrize("design", ["linux-6.12,threshold=0", "linux-6.1,depot=3,magazine=31"])
+def test_they_take_its_parameters_as_well(design: str, tmp_path: Path) -> None:
+    path = recorded_under(design, tmp_path / "own.parquet")
+    assert f"under {design}" in command("explain", path)
+    assert f"counters under {design}" in command("convert", path, tmp_path / "own.pftrace")
+
+
+@pytest.mark.parametrize("design", ["linux-6.12,threshold=x", "linux-6.12,nothing=1", "os:abort"])
+def test_a_design_that_can_not_be_is_the_file_s_mistake(design: str, tmp_path: Path) -> None:
+    path = recorded_under("linux-7.3", tmp_path / "own.parquet")
+    trace = load(str(path)).trace
+    notes = tuple(note.replace("linux-7.3", design) for note in trace.info.notes)
+    write_parquet(replace(trace, info=replace(trace.info, notes=notes)), path)
+    told = command("explain", path, status=2)
+    assert str(path) in told
+    assert design in told
+    assert "Traceback" not in told
 
 
 def test_of_a_design_that_is_not_built_in_they_say_so(tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ class Design:
     """
 
     error: BaseException | None
+    label: str  #: as its user named it, with parameters; by default its name
     def __init__(
         self,
         design: object,

@@ -86,6 +86,7 @@ cdef class Design:
     cdef bint walks  # the user wants the price of Linux's walk
     cdef uint64_t values[8]
     cdef readonly str name
+    cdef public str label  # as the user named it, with parameters
     cdef object policy
     cdef bytes name_bytes
     cdef public object error  # the first exception of the policy
@@ -98,6 +99,7 @@ cdef class Design:
         else:
             self.use_policy(design, params)
         self.change(tree, magazine, classes, hold)
+        self.label = self.name
 
     cdef use_builtin(self, str name, params):
         self.design = self.base = c.iova_design_named(name.encode())

@@ -219,14 +219,17 @@ class DesignSpec:
         """
         try:
             if self.policy_class is None:
-                return _core.Design(self.name, dict(self.params), **dict(self.options))
-            return _core.Design(self.policy_class(**dict(self.params)), **dict(self.options))
+                made = _core.Design(self.name, dict(self.params), **dict(self.options))
+            else:
+                made = _core.Design(self.policy_class(**dict(self.params)), **dict(self.options))
         except STOPS:
             raise
         except BaseException as error:  # a user's constructor may raise anything
             known = isinstance(error, TypeError | ValueError)
             kind = "" if known else f"{type(error).__name__}: "
             raise DesignError(f"--design {self.text}: {kind}{error}") from error
+        made.label = self.label
+        return made
 
 
 def parse_design(text: str) -> DesignSpec:

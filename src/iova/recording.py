@@ -184,7 +184,7 @@ def _begin(domain: Domain, events: _core.Events) -> Beginning:
     knows_live = layout["checked"] or not used
     return Beginning(
         name=domain.name,
-        design=domain.design.name,
+        design=domain.design.label,
         granule=domain.granule,
         classes=domain.classes,
         start=layout["start"],

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from iova.designs import DesignSpec, builtin_designs, parse_design
+from iova.designs import DesignError, DesignSpec, builtin_designs, parse_design
 from iova.errors import InputError
 from iova.events import DOMAIN_SOURCE, Trace
 from iova.lab.explain_causes import CAUSES
@@ -143,13 +143,22 @@ def recorded_design(name: str, trace: Trace) -> DesignSpec:
     own = _told_in_notes(_RECORDED_UNDER, trace) if trace.info.source == DOMAIN_SOURCE else None
     if own is None:
         return parse_design(design_of(trace.info.kernel, name))
-    if own not in [design.name for design in builtin_designs()]:
+    # A trace is not trusted: the module it names is not loaded.
+    if own.partition(",")[0] not in [design.name for design in builtin_designs()]:
         raise InputError(
             name,
             f"it was recorded under the design {own}, which is not built in.",
             hint="Give it as module:Class, or another, with --design.",
         )
-    return parse_design(own)
+    try:
+        return parse_design(own)
+    except DesignError as error:
+        told = str(error).removeprefix("--design ")
+        raise InputError(
+            name,
+            f"it says that it was recorded under a design that can not be: {told}.",
+            hint="Give one with --design.",
+        ) from error
 
 
 def _told_in_notes(said: re.Pattern[str], trace: Trace) -> str | None:
