@@ -11,6 +11,7 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Final
 
@@ -55,9 +56,7 @@ class LiveKernel:
                 for event, known in formats.items()
                 if known is not None
             ]
-            self._devices = _Devices(
-                self._session, formats.get(f"{self._session.name}/dev_use"), stack
-            )
+            self._devices = _Devices(self._session, formats, stack)
             self._stack = stack.pop_all()
         self.about = About(NAME, os.uname().release, tuple(self._session.notes))
         self._domains = _Domains(self._devices, self._session.layout.stride)
@@ -108,6 +107,7 @@ class LiveKernel:
         with self._lock:
             self._pages.append((cpu, bytes(page)))
             self._held_bytes += len(page)
+        self._devices.called(cpu, page)
 
 
 def _scanned(
@@ -173,10 +173,12 @@ class _Domains:
 class _Devices:
     """Which device a domain belongs to, as far as its calls have told."""
 
-    def __init__(self, session: Session, layout: Format | None, stack: ExitStack) -> None:
+    def __init__(
+        self, session: Session, formats: Mapping[str, Format | None], stack: ExitStack
+    ) -> None:
         self._to_iovad = session.layout.cookie_to_iovad
-        self._layout = layout
-        self._watch = DeviceWatch(session, layout)
+        self._layout = layout = formats.get(f"{session.name}/dev_use")
+        self._watch = DeviceWatch(session, formats)
         self._names: dict[int, str] = {}
         self._capture = (
             stack.enter_context(Capture(session.devices))
@@ -188,6 +190,11 @@ class _Devices:
     def name(self, address: int) -> str | None:
         """The device of the domain at this address."""
         return self._names.get(address)
+
+    def called(self, cpu: int, page: memoryview) -> None:
+        """Take a page of calls."""
+        if self._capture is not None:
+            self._watch.called(cpu, page, self._seconds)
 
     def look(self, seconds: float) -> None:
         """Take what came, and switch the event on or off."""

@@ -212,6 +212,8 @@ class _Recording:
 
     def _take_page(self, cpu: int, page: memoryview) -> None:
         self._writer.part(Kind.PAGE, page, cpu)
+        if self._watch:
+            self._watch.called(cpu, page, time.monotonic() - self._began)
 
     def _take_device(self, cpu: int, page: memoryview) -> None:
         self._writer.part(Kind.DEVICE, page, cpu)
@@ -227,7 +229,7 @@ class _Recording:
         session = self._session
         formats = session.formats()
         if session.devices:
-            self._watch = DeviceWatch(session, format_of(formats[f"{session.name}/dev_use"]))
+            self._watch = DeviceWatch(session, {e: format_of(text) for e, text in formats.items()})
         births = b""
         if self._plan.level == "calls":
             births = boot_births(self._tracefs.root / "trace")
