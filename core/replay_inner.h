@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of a replay: its state, and how what happens in a domain is accounted for. */
+/*
+ * The inside of a replay: its state, how what happens in a domain is accounted for, and what its
+ * files call of each other.
+ */
 #ifndef IOVA_REPLAY_INNER_H
 #define IOVA_REPLAY_INNER_H
 
@@ -192,5 +195,33 @@ static inline void left_live(struct replay *r, struct replay_domain *d, uint64_t
 	r->totals.live_pages -= pages;
 	r->totals.live_ranges--;
 }
+
+/* -------------------------------------------------------- replay_time.c: jobs, samples */
+
+/* The clock begins, if it has not; jobs and samples up to t, in the order of time. */
+enum replay_status replay_wake_up(struct replay *r, int64_t t);
+/* After deadlines may have gone. */
+void replay_find_next_due(struct replay *r);
+
+/* ---------------------------------------------------------- replay_domains.c: rare rows */
+
+/* By its number; its first frame is a row's, not the configuration's. */
+enum replay_status replay_make_domain(struct replay *r, uint32_t number, uint64_t start);
+enum replay_status replay_make_caches(struct replay *r, struct replay_domain *d);
+/* The domain a row names, made if it is not there yet. */
+enum replay_status replay_need_domain(struct replay *r, uint32_t number, bool caches);
+/* Nothing happens to one that is not there. */
+void replay_bury(struct replay *r, struct replay_domain *d);
+enum replay_status replay_reserve(struct replay *r, struct replay_domain *d, uint64_t lo,
+				  uint64_t hi);
+enum replay_status replay_move_cpu(struct replay *r, struct replay_domain *d, uint32_t cpu,
+				   bool online);
+/* A call on a CPU that had gone shows that it is back: kernels record only the going. */
+void replay_bring_back(struct replay *r, uint32_t cpu);
+
+/* ------------------------------------------------------------ replay_results.c: counters */
+
+/* The peak is the higher one, all else is added. */
+void counters_add(struct iova_counters *sum, const struct iova_counters *one);
 
 #endif

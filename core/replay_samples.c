@@ -20,6 +20,12 @@ size_t samples_tables(const struct sample_store *store, size_t samples)
 	return samples / every + (samples % every != 0);
 }
 
+uint32_t replay_cpu_rows(const struct replay_config *config)
+{
+	bool grouped = config->cpu_rows && config->cpu_rows < config->cpus_possible;
+	return grouped ? config->cpu_rows : config->cpus_possible;
+}
+
 static size_t cpu_bytes(const struct sample_store *store, size_t tables)
 {
 	return store->config->sample_cpus ?

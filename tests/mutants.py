@@ -543,7 +543,7 @@ REPLAY = (
     ),
     Mutant(
         "a job runs after a sample of the same time",
-        "replay.c",
+        "replay_time.c",
         "test_replay_time",
         "r->next_due <= r->next_sample",
         "r->next_due < r->next_sample",
@@ -557,7 +557,7 @@ REPLAY = (
     ),
     Mutant(
         "reserved pages count as cached",
-        "replay.c",
+        "replay_domains.c",
         "test_replay_time",
         "\td->outside += d->core->tree.index.pages - before;\n",
         "\t(void)before;\n",
