@@ -341,6 +341,13 @@ static inline uint32_t cpu_number(const struct machine *m, const struct sim_cpu 
 	return (uint32_t)(cpu - m->cpus);
 }
 
+/* ------------------------------------------------------------ machine.c, machine_config.c */
+
+/* Beside each of the ledger's samples so far goes one of the machine's, as it is now. */
+void machine_take_samples(struct machine *m);
+/* Whether a machine can be made of it. */
+bool machine_config_is_valid(const struct machine_config *config);
+
 /* ----------------------------------------------------------- machine_record.c: prices */
 
 /* Hooks of the core's locks; context is the machine. */

@@ -132,21 +132,21 @@ PRICES = (
 BOUNDS = (
     Mutant(
         "a CPU that is not there may run a flow",
-        "machine.c",
+        "machine_config.c",
         "test_machine_config",
         "cpus[i] >= config->cpus_online",
         "cpus[i] > config->cpus_online",
     ),
     Mutant(
         "quantiles may fall",
-        "machine.c",
+        "machine_config.c",
         "test_machine_config",
         "(i > 0 && quantiles[i] < quantiles[i - 1])",
         "false",
     ),
     Mutant(
         "a driver is unbound from a domain that others use",
-        "machine.c",
+        "machine_config.c",
         "test_machine_config",
         "b->domain < a->domain + a->domains",
         "b->domain + 1 < a->domain + a->domains",
