@@ -22,7 +22,15 @@ RUN_LIMIT_S = 20.0
 NOT_HERE = 77
 #: Said by one that could test a part only.
 NOT_TO_BE_HAD = "are not to be had here"
-HELPERS = ("linear_tree.c", "machine_support.c", "replay_table.c", "support.c", "tree_pair.c")
+HELPERS = (
+    "linear_tree.c",
+    "machine_inside.c",
+    "machine_support.c",
+    "machine_table.c",
+    "replay_table.c",
+    "support.c",
+    "tree_pair.c",
+)
 PROGRAMS = sorted(path.stem for path in (PROJECT / "tests/core").glob("test_*.c"))
 
 

@@ -72,7 +72,7 @@ void end_machine(struct setup *setup, struct machine *machine);
 /* Sum over the classes, those beyond the caches included. */
 struct iova_counters counters_of_machine(const struct machine *machine);
 
-/* ---------------------------------------------------------------------------- rows */
+/* --------------------------------------------------------------------- machine_table.c: rows */
 
 struct one_row {
 	uint64_t seq, size, limit, pfn, last;
@@ -103,12 +103,14 @@ size_t rows_of(enum replay_op op);
  */
 void check_replay_of_rows(const struct setup *setup, const struct machine *machine);
 
-/* -------------------------------------------------------------------------- inside */
+/* ------------------------------------------------------------------ machine_inside.c: inside */
 
-/* NULL, or what is wrong: see machine_support.c. Memory may not be refused meanwhile. */
+/* NULL, or what is wrong: see machine_inside.c. Memory may not be refused meanwhile. */
 const char *machine_fault(const struct machine *machine);
 /* It will not go on before it gets a table with nothing in it. */
 bool machine_wants_a_table(const struct machine *machine);
+/* seq of the first call that the core has executed and that has not ended; UINT64_MAX: none. */
+uint64_t machine_first_open_call(const struct machine *machine);
 uint64_t machine_ring_length(const struct machine *machine, uint32_t domain, uint32_t ring);
 /* Full magazines of a class. */
 uint64_t machine_depot(const struct machine *machine, uint32_t domain, uint32_t size_class);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Machines of every kind, at random: domains, flows, prices. While they run, everything is
- * at one place and accounted for (machine_support.c); what they wrote down is a table that a
+ * at one place and accounted for (machine_inside.c); what they wrote down is a table that a
  * replay of the same design follows range by range; and cut into pieces of any size, with
  * a table or without, they do the same.
  */
