@@ -8,8 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from iova.designs import parse_design
 from iova.events import SCHEMA, Op, Trace
 from iova.lab.chains import prepared, tie_domain
+from iova.lab.compare import compare
+from iova.lab.explain import explain
 from iova.lab.order import Budget, Interval, at_deadlines, find_order
 from iova.lab.order_cache import CacheState
 from iova.lab.points import HIT, MISS, DomainPoints
@@ -46,6 +49,14 @@ def test_linux_6_12_is_predicted_to_the_last_address(trace_6_12: Trace) -> None:
     assert verdict.line().endswith("; state before the trace 0; unexplained 0")
     assert 0.998 < verdict.by_timestamps / verdict.total < 1
     assert 0 < verdict.repaired < 24
+
+
+def test_a_comparison_counts_the_calls_that_are_verified(trace_6_12: Trace) -> None:
+    verdict = verify_trace(trace_6_12)
+    shown = compare("small", trace_6_12, [parse_design("linux-6.12")])
+    assert shown.calls == verdict.calls
+    assert shown.results[0].totals["calls"] > verdict.calls  # creations and the like
+    assert explain("small", trace_6_12).calls == verdict.calls
 
 
 def test_text_and_parquet_have_the_same_verdict(trace_6_12: Trace, tmp_path: Path) -> None:

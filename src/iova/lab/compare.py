@@ -127,7 +127,7 @@ class Comparison:
 
     source: str
     info: TraceInfo | None  #: of a recorded trace
-    calls: int  #: that a run of the first design executed
+    calls: int  #: allocations and frees, of a workload those under the first design
     span_ns: int  #: from the first event to the last, in the source's time
     domain: int | None  #: only this domain was replayed
     designs: tuple[DesignRuns, ...]
@@ -234,7 +234,7 @@ def compare(
     return Comparison(
         source=name,
         info=trace.info,
-        calls=results[0].totals["calls"],
+        calls=source.calls,
         span_ns=source.span_ns,
         domain=domain,
         designs=tuple(DesignRuns(result.design, (Run(row_of(result)),)) for result in results),

@@ -118,12 +118,10 @@ def explain(
             finding = look(facts)
         if finding is not None:
             found.append(finding)
-    with named_as(name):
-        calls = int(facts.result.totals["calls"])
     return Explanation(
         source=name,
         design=spec.label,
-        calls=calls,
+        calls=facts.source.calls,
         span_ns=facts.source.span_ns,
         findings=tuple(sorted(found, key=lambda one: (one.harm, -one.cost))),
         limits=tuple(_limits(facts)),

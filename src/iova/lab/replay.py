@@ -71,6 +71,11 @@ class ReplayInput:
         return len(self.columns["t"])
 
     @property
+    def calls(self) -> int:
+        """Allocations and frees, as ``iova verify`` counts them."""
+        return int(np.isin(self.columns["op"], (int(Op.ALLOC), int(Op.FREE))).sum())
+
+    @property
     def span_ns(self) -> int:
         """From the first event to the last."""
         t = self.columns["t"]

@@ -54,7 +54,7 @@ class TraceSubject:
         """See :class:`Subject`."""
         with named_as(self.name):
             result = replay(self.source, design, progress=progress)
-        return metrics_of(row_of(result)) | {"calls": result.totals["calls"]}
+        return metrics_of(row_of(result)) | {"calls": self.source.calls}
 
 
 @dataclass(frozen=True)
