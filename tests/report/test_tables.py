@@ -58,6 +58,16 @@ def test_times_are_shown_in_at_most_five_characters(ns: float, text: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("ns", "text"),
+    [(0, "0 ns"), (850, "850 ns"), (1234, "1.23 us"), (13_800_000, "13.8 ms"), (999_960_000, "1 s"),
+     (1.384e9, "1.38 s"), (17.497e9, "17.5 s"), (99.96e9, "100.0 s"), (283.559e9, "283.6 s"),
+     (4321.09e9, "4,321.1 s")],
+)  # fmt: skip
+def test_spans_have_three_digits_and_a_fitting_unit(ns: float, text: str) -> None:
+    assert table.span_text(ns) == text
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0"), (0.0001, "<.001"), (0.0123, "0.012"), (0.9996, "1.00"), (3.14159, "3.14"),
      (9.996, "10.0"), (42.42, "42.4"), (99.96, "100"), (256, "256")],
@@ -113,6 +123,10 @@ def test_the_headline_of_a_workload_says_what_was_simulated() -> None:
     line = table.headline(comparison)
     assert line.startswith("busy: 4 CPUs, 0.02 s simulated, ")
     assert line.endswith(" operations, seeds 1 to 2, default prices, depth=64")
+
+
+def test_the_headline_of_a_short_trace_says_how_short_it_is() -> None:
+    assert table.headline(replayed("unbounded")).startswith("t: 1,018 calls over 1.02 ms")
 
 
 def test_the_legend_explains_every_column_that_is_shown() -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from iova.lab.explain import CAUSES, Explanation
 from iova.lab.explain_address import SHOWN, Chapter, Story
 from iova.lab.explain_model import Evidence, Finding, Harm
-from iova.report.table import printable
+from iova.report.table import printable, span_text
 from iova.words import noun
 
 WIDTH: Final = 80
@@ -30,7 +30,7 @@ def explanation_text(explanation: Explanation) -> str:
     calls = f"{explanation.calls:,} {noun(explanation.calls, 'call')}"
     head = (
         f"{printable(explanation.source)}: {calls} in"
-        f" {explanation.span_ns / 1e9:.3g} s under {printable(explanation.design)}"
+        f" {span_text(explanation.span_ns)} under {printable(explanation.design)}"
     )
     blocks = [head, _verdict(explanation)]
     blocks += [_finding(i, one) for i, one in enumerate(explanation.findings, start=1)]

@@ -42,6 +42,16 @@ def short_time(ns: float) -> str:
     return f"{_digits(ns / 1e9)}s"
 
 
+def span_text(ns: float) -> str:
+    """How long a trace is, in three significant digits: 13.8 ms, 1.38 s, 283.6 s."""
+    for power, unit in ((1.0, "ns"), (1e3, "us"), (1e6, "ms")):
+        shown = f"{ns / power:.3g}"
+        if float(shown) < 1000:
+            return f"{shown} {unit}"
+    seconds = ns / 1e9
+    return f"{seconds:,.1f} s" if seconds >= 99.95 else f"{seconds:.3g} s"
+
+
 def _digits(value: float) -> str:
     return f"{value:.1f}" if 0 < value < 9.95 else f"{value:.0f}"
 
@@ -123,8 +133,8 @@ def headline(comparison: Comparison) -> str:
     kernel = f", recorded on {printable(info.kernel)}" if info and info.kernel else ""
     only = f", domain {comparison.domain} only" if comparison.domain is not None else ""
     lost = f", {counted(info.lost_events, 'event')} LOST" if info and info.lost_events else ""
-    seconds = comparison.span_ns / 1e9
-    calls = f"{comparison.calls:,} {noun(comparison.calls, 'call')} over {seconds:,.1f} s"
+    calls = f"{comparison.calls:,} {noun(comparison.calls, 'call')}"
+    calls += f" over {span_text(comparison.span_ns)}"
     return f"{printable(comparison.source)}: {calls}{kernel}{only}{lost}"
 
 
