@@ -130,6 +130,45 @@ def test_the_answer_names_what_is_best_and_what_is_tied() -> None:
     assert "under unbounded" in answer(comparison("x", "unbounded"))
 
 
+def with_rows(shown: Comparison, **values: list[float]) -> Comparison:
+    """The comparison as if its designs had other numbers, of the allocator or the machine."""
+    designs = []
+    for i, runs in enumerate(shown.designs):
+        (run,) = runs.runs
+        mine = {name: given[i] for name, given in values.items()}
+        parts: dict[str, Any] = {}
+        for part in ("row", "machine"):
+            row = getattr(run, part)
+            names = mine.keys() & {f.name for f in dataclasses.fields(row)} if row else set()
+            parts[part] = dataclasses.replace(row, **{name: mine[name] for name in names})
+        designs.append(dataclasses.replace(runs, runs=(dataclasses.replace(run, **parts),)))
+    return dataclasses.replace(shown, designs=tuple(designs))
+
+
+def test_the_answer_s_verbs_and_counts_agree_with_what_they_are_about() -> None:
+    shown = compared("linux-6.1", "unbounded", "linux-6.12")
+    text = answer(with_rows(shown, memory_kib_peak=[9, 7, 7], allocations=[66962, 66962, 66962]))
+    assert "of 66,962 allocations" in text
+    assert "unbounded and linux-6.12 need the least memory at their peak (7 KiB)" in text
+    text = answer(with_rows(shown, memory_kib_peak=[9, 7, 8], allocations=[66962, 67026, 67000]))
+    assert "of 66,962 to 67,026 allocations" in text
+    assert "unbounded needs the least memory at its peak (7 KiB)" in text
+    assert "; each needs 9 KiB at its peak." in answer(with_rows(shown, memory_kib_peak=[9, 9, 9]))
+
+
+def test_the_answer_has_the_table_s_precision() -> None:
+    shown = compared("linux-6.1", "unbounded")
+    small = with_rows(shown, lock_wait_percent=[6.1e-9, 6.8e-9])
+    assert "CPUs wait for locks in <.001 % of their time" in answer(small)
+    other = with_rows(shown, lock_wait_percent=[0.0, 12.3456])
+    assert "CPUs wait for locks in 0 to 12.3 % of their time" in answer(other)
+
+
+def test_the_answer_says_about_where_runs_differ_in_their_allocations() -> None:
+    assert "% of about " in answer(compared(seeds=[1, 2]))
+    assert "about" not in answer(compared())
+
+
 # ------------------------------------------------------------------------------- workloads
 
 
