@@ -39,6 +39,9 @@ RUNNING_POLICIES: Final = (
     ("sweep", "never.toml", "--jobs", "2"),
 )
 
+#: Of one design.
+PARAMETERS_TURNED: Final = ("threshold=1,delay_ms=10", "delay_ms=10,threshold=1")
+
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
@@ -498,6 +501,11 @@ def test_a_misspelt_name_is_answered_with_the_one_that_was_meant(
     [
         (("compare", "burst8-6.12", "--domain", "-1"), "greater than or equal to 0"),
         (("info", "burst", "--set", "seed=1", "--set", "seed=2"), "'seed' is given twice"),
+        (("compare", "board-4", *("--design", "linux-6.1") * 2), "linux-6.1: is given twice"),
+        (
+            ("compare", "board-4", *(f"--design=linux-6.12,{p}" for p in PARAMETERS_TURNED)),
+            "--design linux-6.12,delay_ms=10,threshold=1: is given twice",
+        ),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(arguments: tuple[str, ...], told: str) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from iova import samples
 from iova.cli_output import warn_of_contradiction, warn_of_missing_parts
-from iova.designs import DesignSpec
+from iova.designs import DesignError, DesignSpec
 from iova.errors import InputError, IovaError
 from iova.lab import compare as lab_compare
 from iova.lab.against import Against
@@ -53,6 +53,7 @@ class CompareRequest:
         refuse_settings_of_traces(traces, self.settings)
         if not workloads:
             refuse_seeds_of_traces(traces, self.seed, self.seeds, self.prices)
+        refuse_twice(self.designs)
         if workloads and self.cpus is not None:
             raise IovaError(
                 f"--cpus is for recorded traces; for {workloads[0]} use --set cpus={self.cpus}"
@@ -67,6 +68,20 @@ class CompareRequest:
         """One a run."""
         first = workload.seed if self.seed is None else self.seed
         return tuple(range(first, first + (self.seeds or 1)))
+
+
+def refuse_twice(designs: Sequence[DesignSpec]) -> None:
+    """Two rows of one design say no more than one.
+
+    Raises:
+        DesignError: a design is there twice, be its parameters in another order.
+    """
+    seen: set[object] = set()
+    for one in designs:
+        what = (one.name, one.policy_class, frozenset(one.params), frozenset(one.options))
+        if what in seen:
+            raise DesignError(f"--design {one.text}: is given twice. Give it once.")
+        seen.add(what)
 
 
 def refuse_absent(traces: Sequence[str]) -> None:
