@@ -14,6 +14,7 @@ from iova.report import pictures
 from iova.report.charts import Chart
 from iova.report.mail import mail_text
 from iova.report.pictures import write_pictures
+from iova.report.table import COLUMNS, MACHINE_COLUMNS
 from tables import alloc, filling_depot, trace_of
 
 
@@ -39,6 +40,31 @@ def test_strips_show_the_depot_as_it_grows_and_reaches_its_most() -> None:
     bar = strip.split("|")[1]
     assert len(bar) == 54
     assert (bar[0], bar[-1]) == (" ", "@")
+
+
+def test_a_mail_has_confidence_units_and_whole_legends() -> None:
+    shown = compared("linux-6.1", "linux-7.3", seeds=[1, 2, 3])
+    lines = mail_text([shown], "").splitlines()
+    assert max(map(len, lines)) <= 72
+    for columns, kind in ((COLUMNS, "row"), (MACHINE_COLUMNS, "machine")):
+        for column in columns:
+            (at,) = (i for i, line in enumerate(lines) if line.startswith(f"  {column.head} "))
+            block = lines[at : at + 4]
+            means = [column.show(getattr(runs, kind)) for runs in shown.designs]
+            halves = [column.show(getattr(runs, f"{kind}_half_width")) for runs in shown.designs]
+            assert block[0][36:].split() == means
+            assert block[1][36:].split() == [f"+-{half}" for half in halves]
+            meaning = " ".join(" ".join(line[9:36].split()) for line in block)
+            assert meaning.startswith(column.legend)
+    assert {"  cache%", "  KiB   ", "  wait% "} <= {line[:8] for line in lines}
+    assert "  +-    half of the 95 % confidence interval of the mean above" in lines
+    assert "+-" not in mail_text([compared("linux-6.1")], "")
+
+
+def test_only_a_mail_about_a_workload_speaks_of_seeds() -> None:
+    replayed = compare("x", trace_of(*filling_depot(2)), [parse_design("unbounded")])
+    assert "its first seed" not in " ".join(mail_text([replayed], "").split())
+    assert "its first seed" in " ".join(mail_text([replayed, compared()], "").split())
 
 
 def test_names_in_a_mail_do_not_steer_a_terminal() -> None:

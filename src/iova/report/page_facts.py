@@ -25,8 +25,8 @@ MACHINE_LIMITS = (
 )
 CHART_LIMITS = (
     "Charts show samples: what comes and goes between two of them only the table's peaks tell."
-    " The charts of a workload are those of its first seed."
 )
+SEED_LIMITS = "The charts of a workload are those of its first seed."
 
 
 def facts_of(comparisons: Sequence[Comparison], command: str) -> list[Fact]:
@@ -81,4 +81,7 @@ def limits(comparisons: Sequence[Comparison]) -> str:
         told.append(REPLAY_LIMITS)
     if any(comparison.simulation for comparison in comparisons):
         told.append(MACHINE_LIMITS)
-    return " ".join([*told, CHART_LIMITS])
+    told.append(CHART_LIMITS)
+    if any(comparison.simulation for comparison in comparisons):
+        told.append(SEED_LIMITS)
+    return " ".join(told)

@@ -114,7 +114,7 @@ MORE_MACHINE_COLUMNS: tuple[Column[MachineRow], ...] = (
 )  # fmt: skip
 
 _DESIGN_LEGEND = "depot design; `iova list designs` explains them"
-_PLUS_MINUS_LEGEND = "half of the 95 % confidence interval of the mean above"
+PLUS_MINUS_LEGEND = "half of the 95 % confidence interval of the mean above"
 
 
 def printable(text: str) -> str:
@@ -216,5 +216,5 @@ def legend_blocks(
     if any(comparison.simulation for comparison in comparisons):
         blocks.append([(c.head, c.legend) for c in (*MACHINE_COLUMNS, *more)])
     if any(len(runs.runs) > 1 for comparison in comparisons for runs in comparison.designs):
-        blocks[-1].append(("±", _PLUS_MINUS_LEGEND))
+        blocks[-1].append(("±", PLUS_MINUS_LEGEND))
     return blocks
