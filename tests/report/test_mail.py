@@ -9,9 +9,10 @@ import pytest
 from comparisons import compared
 from iova.designs import parse_design
 from iova.errors import InputError
+from iova.events import DomainInfo
 from iova.lab.compare import compare
 from iova.report import pictures
-from iova.report.charts import Chart
+from iova.report.charts import Chart, charts_of
 from iova.report.mail import mail_text
 from iova.report.pictures import write_pictures
 from iova.report.table import COLUMNS, MACHINE_COLUMNS
@@ -35,11 +36,27 @@ def test_strips_show_the_depot_as_it_grows_and_reaches_its_most() -> None:
     rows.append(alloc(rows[-1]["t"] + 50_000, 0))
     shown = compare("x", trace_of(*rows), [parse_design("unbounded")], samples=200)
     text = mail_text([shown], "")
-    head, strip = text.split("full magazines in the depots over ")[1].splitlines()[:2]
+    head, strip = text.split("of all sizes and domains over ")[1].splitlines()[:2]
     assert head.endswith("@ is 6:")
     bar = strip.split("|")[1]
     assert len(bar) == 54
     assert (bar[0], bar[-1]) == (" ", "@")
+
+
+def test_table_chart_and_strip_say_which_depots_they_count() -> None:
+    """The table has the longest depot; what is drawn adds up, and so reaches higher."""
+    one = filling_depot(4)
+    other = [dict(row, domain=1, slot=row["slot"] + len(one) // 2, t=row["t"] + 1) for row in one]
+    rows = sorted([*one, *other], key=lambda row: row["t"])
+    rows.append(alloc(rows[-1]["t"] + 50_000, 0))
+    trace = trace_of(*rows, domains=(DomainInfo(0), DomainInfo(1)))
+    shown = compare("x", trace, [parse_design("unbounded")], samples=200)
+    text = " ".join(mail_text([shown], "").split())
+    assert shown.rows[0].depot_peak == 4
+    assert "depot full magazines in the 4 longest depot, of one size in one domain" in text
+    assert "magazines in depots of all sizes and domains over 1.32 ms, @ is 8:" in text
+    (chart,) = (one for one in charts_of(shown, 1.0) if one.name == "depot")
+    assert "of all domains together" in chart.caption
 
 
 def test_a_mail_has_confidence_units_and_whole_legends() -> None:

@@ -34,7 +34,7 @@ class ComparisonRow:
     cached_pages_mean: float  #: over time
     live_pages_peak: float  #: most that callers held at once
     waste: float  #: cached_pages_mean / live_pages_peak
-    depot_peak: float  #: longest depot of any size class and domain, in magazines
+    depot_peak: float  #: longest depot of one size class in one domain, in magazines
     pushed: float  #: magazines that CPUs put into a depot
     popped: float  #: magazines that they took out
     reclaimed: float  #: magazines that the delayed job emptied into the tree

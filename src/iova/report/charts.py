@@ -129,8 +129,9 @@ def _depot(s: _Series) -> Chart:
     return Chart(
         "depot",
         "Length of the depot, by size class",
-        "Full magazines that no CPU holds. A flat top is a depot that is full and throws the rest"
-        " into the tree; a slope to the right of a peak is reclaim giving back.",
+        "Full magazines that no CPU holds, those of all domains together. A flat top is a depot"
+        " that is full and throws the rest into the tree; a slope to the right of a peak is reclaim"
+        " giving back.",
         tuple(panels),
     )
 

@@ -101,7 +101,7 @@ def _lines(column: Column[Row], rows: Sequence[tuple[Row, Row | None]]) -> Itera
 def _strips(one: Comparison) -> Iterator[str]:
     frames = [result.series for result in (one.machines or one.results)]
     for what, names in (
-        ("full magazines in the depots", "depot_"),
+        ("magazines in depots of all sizes and domains", "depot_"),
         ("pages in magazines", "cached_p"),
     ):
         strips = []

@@ -75,10 +75,11 @@ COLUMNS: tuple[Column[ComparisonRow], ...] = (
     Column("peak", lambda r: short_count(r.cached_pages_peak), "most pages held in magazines"),
     Column("mean", lambda r: short_count(r.cached_pages_mean), "the same, averaged over time"),
     Column("waste", lambda r: f"{r.waste:.3g}", "mean cached pages / peak live pages"),
-    Column("depot", lambda r: short_count(r.depot_peak), "longest depot, in full magazines"),
+    Column("depot", lambda r: short_count(r.depot_peak),
+           "full magazines in the longest depot, of one size in one domain"),
     Column("recl", lambda r: short_count(r.reclaimed), "magazines reclaimed in the background"),
     Column("KiB", lambda r: short_count(r.memory_kib_peak), "peak memory at Linux's sizes"),
-)
+)  # fmt: skip
 
 #: The simulated machine's numbers; times are of the simulated machine.
 MACHINE_COLUMNS: tuple[Column[MachineRow], ...] = (
