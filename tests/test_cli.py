@@ -325,6 +325,34 @@ def test_every_verb_says_that_the_end_of_a_trace_is_missing(tmp_path: Path) -> N
     assert "NOT WHOLE: the compressed data" in run_here("info", tmp_path / "cut.parquet").stdout
 
 
+def test_what_is_missing_of_a_trace_stands_beside_the_answer(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.zst"
+    cut.write_bytes(TRACE.read_bytes()[: TRACE.stat().st_size // 2])
+    page = tmp_path / "page.html"
+    options = ("--design", "linux-6.12", "--html", page)
+    told, mail, as_json = (
+        run_here("compare", cut, *options, *more).stdout for more in ([], ["--text"], ["--json"])
+    )
+    missing = "entries that its header announces are missing"
+    (found,) = json.loads(as_json)["comparisons"]
+    assert missing in found["warnings"][0]
+    assert found["incomplete"][0] == "the compressed data ends early"
+    assert found["malformed"] == 1
+    assert missing in " ".join(told.split("  design ")[0].split())
+    assert missing in " ".join(mail.split("\n\n")[0].split())
+    assert max(map(len, mail.splitlines())) <= 72
+    opening = page.read_text().partition("<h2>")[0]
+    assert re.search(rf'<p class="answer">[^<]+</p><p class="warning">[^<]+{missing}', opening)
+
+
+def test_losses_that_were_allowed_are_warnings_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "lossy.parquet"
+    write_parquet(trace_of(*filling_depot(2), lost_events=7, allowed_loss=True), path)
+    assert "7 events were lost" in iova("compare", path, status=2)
+    (found,) = json.loads(iova("compare", path, "--allow-lost", "--json"))["comparisons"]
+    assert "7 events were lost while it was recorded" in found["warnings"][0]
+
+
 @pytest.mark.parametrize(
     "arguments", [["convert", TRACE, "-"], ["compare", "burst8-6.12", "--html", "-"]]
 )
@@ -476,6 +504,8 @@ def test_a_trace_that_can_not_have_happened_is_not_trusted(tmp_path: Path) -> No
             done = run_here(verb, tmp_path / source, "--design", "linux-6.12")
             assert "the trace contradicts itself: of" in done.stderr, source
             assert "can not be trusted" in done.stderr
+            shown = " ".join(done.stdout.split())
+            assert verb == "explain" or "! The trace contradicts itself: of" in shown
         assert run_here(verb, TRACE, "--design", "linux-6.12").stderr == ""
 
 

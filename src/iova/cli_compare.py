@@ -193,7 +193,7 @@ def _compare_trace(request: CompareRequest, source: str, bars: Bars) -> tuple[Co
     resolved = samples.resolve(source)
     loaded = load(resolved, allow_lost=request.allow_lost, progress=bars("reading"))
     warn_of_missing_parts(source, loaded.report)
-    warn_of_contradiction(source, loaded)
+    contradiction = warn_of_contradiction(source, loaded)
     comparison = lab_compare.compare(
         source,
         loaded.trace,
@@ -204,9 +204,11 @@ def _compare_trace(request: CompareRequest, source: str, bars: Bars) -> tuple[Co
         tables=request.tables,
         progress=lambda label, done, total: bars(label)(done, total),
     )
-    malformed = loaded.report.malformed_count
     digest = _sha256(Path(resolved)) if request.samples else None
-    comparison = dataclasses.replace(comparison, digest=digest, malformed=malformed)
+    warnings = comparison.warnings
+    if contradiction:
+        warnings = (f"{contradiction[0].upper()}{contradiction[1:]}.", *warnings)
+    comparison = dataclasses.replace(comparison, digest=digest, warnings=warnings)
     return comparison, loaded.report.is_whole
 
 
@@ -242,7 +244,7 @@ def print_comparisons(
             say("")
             console.print(of_machine)
         for warning in comparison.warnings:
-            say(_filled(f"! {warning}", console.width))
+            say(_filled(f"! {table.printable(warning)}", console.width))
         say("")
     say(table.legend(comparisons))
     if against:

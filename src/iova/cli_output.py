@@ -120,11 +120,12 @@ def warn_of_missing_parts(source: str, report: ImportReport) -> None:
         warn(f"{source}: {'; '.join(told)}")
 
 
-def warn_of_contradiction(source: str, loaded: Loaded) -> None:
-    """Say that a trace can not have happened."""
+def warn_of_contradiction(source: str, loaded: Loaded) -> str | None:
+    """Say that a trace can not have happened, and return what was said."""
     told = contradiction_of(loaded)
     if told:
         warn(f"{source}: {told}")
+    return told
 
 
 def print_result(verb: str, values: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from iova.lab.rows import (
 )
 from iova.lab.spread import spread
 from iova.lab.tables import MOST_CPU_ROWS, handovers_of
+from iova.words import noun
 from iova.workloads import Workload
 
 __all__ = [
@@ -135,7 +136,8 @@ class Comparison:
     simulation: Simulation | None = None  #: of a workload
     machines: tuple[MachineResult, ...] = field(default=(), repr=False)
     cpus: int | None = None  #: the trace was spread over so many
-    warnings: tuple[str, ...] = ()  #: what this comparison can not show, in sentences
+    #: What of the source is missing, and what this comparison can not show, in sentences.
+    warnings: tuple[str, ...] = ()
     digest: str | None = None  #: SHA-256 of a recorded trace's file, hexadecimal
     malformed: int = 0  #: lines of it that could not be used
     #: Frees of a recorded trace by the CPU that allocated and the one that frees, each in groups
@@ -158,6 +160,8 @@ class Comparison:
             "cpus": self.cpus,
             "kernel": self.info.kernel if self.info else None,
             "lost_events": self.info.lost_events if self.info else None,
+            "malformed": self.malformed,
+            "incomplete": list(self.info.incomplete) if self.info else [],
             "simulation": _simulation_json(self.simulation),
             "warnings": list(self.warnings),
             "designs": [runs.to_json() for runs in self.designs],
@@ -240,9 +244,24 @@ def compare(
         designs=tuple(DesignRuns(result.design, (Run(row_of(result)),)) for result in results),
         results=results,
         cpus=dealt.cpus if dealt else None,
-        warnings=dealt.warnings if dealt else (),
+        warnings=(*_missing(trace.info), *(dealt.warnings if dealt else ())),
+        malformed=trace.info.malformed_lines,
         handovers=handovers_of(source.columns, source.possible, rows) if tables else None,
     )
+
+
+def _missing(info: TraceInfo) -> tuple[str, ...]:
+    """That part of a trace is not in the numbers, if so."""
+    told = list(info.incomplete)
+    for count, one, what in (
+        (info.lost_events, "event", "lost while it was recorded"),
+        (info.malformed_lines, "malformed line", "left out"),
+    ):
+        if count:
+            told.append(f"{count:,} {noun(count, one)} {noun(count, 'was', 'were')} {what}")
+    if not told:
+        return ()
+    return (f"The trace is not whole: {'; '.join(told)}. The numbers are those of the rest.",)
 
 
 def _replay_one(

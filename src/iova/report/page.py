@@ -91,7 +91,7 @@ def _rendered(
     script = _file("page.js")
     parts = {
         "title": html.escape("iova compare: " + ", ".join(c.source for c in comparisons)),
-        "answers": "".join(f'<p class="answer">{html.escape(answer(c))}</p>' for c in comparisons),
+        "answers": "".join(map(_answer, comparisons)),
         "sections": "\n".join(sections),
         "legend": "".join(
             _fact(head, meaning)
@@ -112,6 +112,12 @@ def _rendered(
     return pieces[0] + "".join(
         parts[name] + rest for name, _, rest in (piece.partition("}}") for piece in pieces[1:])
     )
+
+
+def _answer(comparison: Comparison) -> str:
+    """What was found, and right below it what makes it doubtful."""
+    told = "".join(f'<p class="warning">{html.escape(w)}</p>' for w in comparison.warnings)
+    return f'<p class="answer">{html.escape(answer(comparison))}</p>{told}'
 
 
 def _file(name: str) -> str:
@@ -143,7 +149,6 @@ def _section(
         body += _machine_tables(comparison) + _provenance(comparison.simulation)
     else:
         body = _table(COLUMNS, rows)
-    body += "".join(f'<p class="warning">{html.escape(w)}</p>' for w in comparison.warnings)
     charts = charts_of(comparison, share)
     if charts:
         body += _bar(number, [runs.design for runs in comparison.designs])

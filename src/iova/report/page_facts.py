@@ -11,6 +11,7 @@ import vl_convert
 from iova import _core
 from iova.lab.compare import Comparison
 from iova.report.table import printable, seeds_text
+from iova.words import noun
 
 Fact = tuple[str, str]
 
@@ -65,12 +66,12 @@ def losses(one: Comparison) -> str:
     skipped = round(max(row.skipped_frees for row in one.rows))
     lost = one.info.lost_events if one.info else 0
     told = [
-        (lost, "events lost while recording"),
-        (one.malformed, "malformed lines left out"),
-        (skipped, "frees skipped: their allocation failed, or is not in the trace"),
+        (lost, "event", "lost while recording"),
+        (one.malformed, "malformed line", "left out"),
+        (skipped, "free", "skipped: the allocation failed, or is not in the trace"),
     ]
     missing = one.info.incomplete if one.info else ()
-    counts = [f"{count:,} {what}" for count, what in told if count]
+    counts = [f"{count:,} {noun(count, what)} {fate}" for count, what, fate in told if count]
     return "; ".join([*map(printable, missing), *counts]) or "none"
 
 
