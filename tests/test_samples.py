@@ -20,6 +20,8 @@ def test_a_sample_verifies_under_its_own_kernel_and_compares(name: str) -> None:
     [verdict] = json.loads(verified.stdout)["verdicts"]
     assert verdict["exact"]
     assert verdict["unexplained"] == 0
+    assert verdict["exact_addresses"] == verdict["predictable"]
+    assert verdict["predictable"] == verdict["total"] - verdict["state_before"] > 0
     assert verdict["design"].removeprefix("linux-") == name.rpartition("-")[2]
     assert run_iova("compare", name, "--design", verdict["design"]).returncode == 0
 

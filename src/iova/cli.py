@@ -354,6 +354,7 @@ def _verify_trace(
         "exact": verdict.explained
         and verdict.state_before < max(verdict.total, 1)
         and loaded.report.is_whole,
+        "predictable": verdict.total - verdict.state_before,
         "exact_addresses": verdict.exact,
         "malformed": loaded.report.malformed_count,
         "incomplete": list(loaded.report.incomplete),
