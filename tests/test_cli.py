@@ -447,6 +447,14 @@ def test_a_file_that_is_no_trace_is_refused_and_nothing_is_written(tmp_path: Pat
         assert not out.exists()
 
 
+def test_a_perfetto_trace_is_called_one(small: Path) -> None:
+    written = small.parent / "small.pftrace"
+    iova("convert", small, written, "--design", "linux-6.12")
+    for verb in ("compare", "info"):
+        told = iova(verb, written, status=2)
+        assert "is a Perfetto trace, which is written but not read." in told
+
+
 def test_an_input_is_not_overwritten_by_the_report(small: Path) -> None:
     before = small.read_bytes()
     assert "is an input as well" in iova("compare", small, "--html", small, status=2)

@@ -63,7 +63,19 @@ def format_of(source: str, head: bytes) -> Format:
             "is what `perf record` writes, which perf alone can read.",
             hint="Give its text: `perf script --header --show-lost-events -i FILE >TEXT`.",
         )
+    if _is_perfetto(head):
+        raise InputError(
+            source,
+            "is a Perfetto trace, which is written but not read.",
+            hint="Give the trace that it was made from.",
+        )
     return _layout_of(head)
+
+
+def _is_perfetto(head: bytes) -> bool:
+    """A list of packets in binary: the tag of the first, and soon what is in no text."""
+    binary = re.search(rb"[\x00-\x08\x0e-\x1a]", head[:_LONGEST_LINE])
+    return head.startswith(b"\n") and binary is not None
 
 
 def refuse_unmarked(source: str, kind: Format, start: bytes) -> None:
