@@ -111,6 +111,15 @@ def test_an_error_names_the_setting(setting: str, told: str) -> None:
     assert len(str(caught.value)) < 1000
 
 
+def test_all_lists_that_no_longer_fit_are_named_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        parsed(SMALL, "cpus=2", "flow.write.submit_cpus=1-7")
+    told = str(caught.value)
+    assert "flow.read.submit_cpus names CPU 3, but there are 2 (0 to 1)." in told
+    assert "flow.write.submit_cpus, flow.write.complete_cpus do not fit either." in told
+    assert told.endswith('a list of "all" follows it.')
+
+
 def test_lists_that_no_longer_fit_are_shown_where_they_are_written() -> None:
     with pytest.raises(InputError) as caught:
         parsed(SMALL, "cpus=4")

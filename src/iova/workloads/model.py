@@ -172,7 +172,10 @@ class Workload:
                 "flow", f"there are {len(self.flows)}; 1 to {MAX_FLOWS} can be simulated."
             )
         for flow in self.flows:
-            self._check_flow(flow)
+            self._check_domain(flow)
+        self._check_cpu_lists()
+        for flow in self.flows:
+            self._check_queues(flow)
             self._check_rebinding(flow)
         self._check_memory()
 
@@ -196,7 +199,7 @@ class Workload:
         """Submitters of a flow."""
         return flow.submitters or len(self.submit_cpus_of(flow))
 
-    def _check_flow(self, flow: Flow) -> None:
+    def _check_domain(self, flow: Flow) -> None:
         where = f"flow.{flow.name}"
         names = [domain.name for domain in self.domains]
         if flow.domain not in names:
@@ -204,14 +207,31 @@ class Workload:
             raise WorkloadError(
                 f"{where}.domain", f"there is no domain {flow.domain!r}.", f"There are: {known}."
             )
-        try:
-            _cpu_list("submit_cpus", flow.submit_cpus, self.machine.online)
-            queues = _cpu_list("complete_cpus", flow.complete_cpus or "all", self.machine.online)
-        except WorkloadError as error:
-            raise error.under(where) from error
+
+    def _check_cpu_lists(self) -> None:
+        """Name all lists that do not fit at once: they are changed together."""
+        errors = []
+        for flow in self.flows:
+            for key in ("submit_cpus", "complete_cpus"):
+                try:
+                    _cpu_list(key, getattr(flow, key) or "all", self.machine.online)
+                except WorkloadError as error:
+                    errors.append(error.under(f"flow.{flow.name}"))
+        if not errors:
+            return
+        first, *others = errors
+        if not others:
+            raise first
+        named = ", ".join(error.key for error in others[:_MOST_NAMED])
+        more = ", ..." if len(others) > _MOST_NAMED else ""
+        told = f"{named}{more} {'does' if len(others) == 1 else 'do'} not fit either."
+        raise WorkloadError(first.key, f"{first.problem} {told}", first.hint)
+
+    def _check_queues(self, flow: Flow) -> None:
+        queues = self.complete_cpus_of(flow)
         if len(queues) > self.machine.cpus:
             raise WorkloadError(
-                f"{where}.complete_cpus",
+                f"flow.{flow.name}.complete_cpus",
                 f"has {len(queues)} queues; {self.machine.cpus} CPUs use a queue each at most.",
             )
 
@@ -298,5 +318,8 @@ def _cpu_list(key: str, text: str, cpus: int) -> tuple[int, ...]:
     except CpuListError as error:
         raise WorkloadError(key, str(error), _CPU_HINT if cpus < MAX_CPUS else None) from error
 
+
+#: Further lists that do not fit and are named.
+_MOST_NAMED: Final = 12
 
 _CPU_HINT: Final = 'Change the list or machine.cpus; a list of "all" follows it.'
