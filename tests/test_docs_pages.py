@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from commands import run_here
+from iova.lab.against import SIGNIFICANT
+from iova.lab.confidence import least_p
 from pages import DOCS, PAGES, ROOT, Block, blocks_of, links_of
 from scripts import run_script
 
@@ -128,6 +130,18 @@ def test_every_page_can_be_reached() -> None:
     for page in DOCS.rglob("*.md"):
         name = str(page.relative_to(DOCS).with_suffix(""))
         assert name == "index" or name.startswith("findings/") or f"\n{name}\n" in index, page
+
+
+def test_results_that_pages_set_against_each_other_can_be_significant() -> None:
+    found = 0
+    for page in PAGES:
+        for block in blocks_of(page):
+            if "--against" in block.code and block.kind == "sh":
+                runs = [int(n) for n in re.findall(r"--seeds (\d+)", block.code)]
+                assert runs, f"{page}:{block.line}"
+                assert least_p(runs[0], runs[-1]) <= SIGNIFICANT, f"{page}:{block.line}"
+                found += 1
+    assert found
 
 
 def test_targets_of_make_that_pages_name_exist() -> None:
