@@ -198,7 +198,7 @@ class CoreAgainstOracle(RuleBasedStateMachine):
 
 
 TestCoreAgainstOracle = CoreAgainstOracle.TestCase
-TestCoreAgainstOracle.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestCoreAgainstOracle.settings = settings(max_examples=100, stateful_step_count=50)
 
 
 # ---- long histories: a seed ---------------------------------------------------------------------

@@ -129,7 +129,7 @@ class DomainAgainstModel(RuleBasedStateMachine):
 
 
 TestDomainAgainstModel = DomainAgainstModel.TestCase
-TestDomainAgainstModel.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestDomainAgainstModel.settings = settings(max_examples=80, stateful_step_count=40)
 
 
 # ---- long histories: a seed ---------------------------------------------------------------------

@@ -423,7 +423,7 @@ _PARTS = st.sampled_from(
 
 
 @given(st.lists(_PARTS | st.binary(max_size=40), max_size=60), st.integers(1, 200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_comes_every_line_is_counted_once(parts: list[bytes], piece: int) -> None:
     text = b"".join(parts)
     scanner = Scanner(3)

@@ -231,7 +231,7 @@ def test_both_decoders_see_the_same_number_of_events() -> None:
     assert scanner.counts()["malformed"] == 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_damaged_pages_harm_nothing(data: st.DataObject) -> None:
     some = pages(_SIX)[:6]
@@ -257,7 +257,7 @@ def test_damaged_pages_harm_nothing(data: st.DataObject) -> None:
         list(entries_of(bytes(file[part.offset : part.offset + part.length])))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(file=st.binary(max_size=300), length=st.integers(0, 400))
 def test_any_bytes_are_taken_as_a_page(file: bytes, length: int) -> None:
     list(entries_of(file))

@@ -136,9 +136,7 @@ def test_a_reader_that_stops_ends_the_tool(tmp_path: Path) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(printed=st.binary(max_size=2000), status=st.integers(0, 3), said=st.binary(max_size=200))
 def test_whatever_the_tool_prints_the_answer_is_one_error(
     tmp_path: Path, printed: bytes, status: int, said: bytes

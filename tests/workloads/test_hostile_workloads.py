@@ -130,7 +130,7 @@ def as_toml(value: object) -> str:
 
 
 @given(st.lists(st.tuples(KEYS, VALUES), min_size=1, max_size=4))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_settings_make_a_workload_or_an_input_error(
     chosen: list[tuple[str, object]],
 ) -> None:
