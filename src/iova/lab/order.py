@@ -1,14 +1,16 @@
 """Finds an order of points in which each gives its recorded result.
 
 Points are executed at their deadlines, one after the other, and each result is checked at once. If
-a point X fails at its deadline, four repairs are tried, in this order:
+a point X fails at its deadline, five repairs are tried, in this order:
 
-1. another open point (entered, not yet executed) first, the same CPU's before others', then X;
-2. back into X's interval: X just before an executed point that is on X's CPU or that exchanged a
+1. if X got the result of another open point (entered, not yet executed), that one first, and so on
+   with what X gets then;
+2. any other open point first, the same CPU's before others', then X;
+3. back into X's interval: X just before an executed point that is on X's CPU or that exchanged a
    magazine with the depot, nearest first, and all that was undone again after it;
-3. the same for another open point, back into its interval, then X at its deadline or together
+4. the same for another open point, back into its interval, then X at its deadline or together
    with the other;
-4. two or three other open points first, then X: needed where many CPUs crowd at one tree.
+5. two or three other open points first, then X: needed where many CPUs crowd at one tree.
 
 A repair is accepted if every point it moves gives its recorded result. If nothing repairs a point,
 the repairs shortly before it are reconsidered, last one first: each may have given the recorded
@@ -48,6 +50,12 @@ class State(Protocol):
 
     def undo(self) -> bool:
         """Take back the last execution; whether it exchanged a magazine with a depot."""
+
+    def gave(self, point: int) -> bool:
+        """Whether what the last execution gave is the recorded result of this other point.
+
+        A state that undoes cheaply, so that others can be tried one by one, may always say no.
+        """
 
 
 @dataclass
@@ -171,6 +179,7 @@ class _Search:
 
     def _ways(self, point: int) -> Iterator[int]:
         others = self._open(point)
+        yield from self._in_place_of(point, others)
         yield from self._after(point, permutations(others, 1))
         yield from self._earlier([point], [])
         for other in others:
@@ -190,6 +199,22 @@ class _Search:
             if self._entry[other] <= now and not self._done[other]:
                 (same if self._cpu[other] == cpu else others).append(other)
         return (same + others)[:OPEN_CANDIDATES]
+
+    def _in_place_of(self, point: int, others: list[int]) -> Iterator[int]:
+        """``point`` after those whose results it gets in place of its own, one after another."""
+        first: list[int] = []
+        while not self._state.execute(point):
+            left = (other for other in others if other not in first)
+            other = next(filter(self._state.gave, left), None)
+            self._state.undo()
+            if other is None or self._budget.executions <= 0 or not self._execute_all([other]):
+                for _ in first:
+                    self._state.undo()
+                return
+            first.append(other)
+        self._commit([*first, point])
+        yield len(first)
+        self._take_back(len(first) + 1)
 
     def _after(self, point: int, firsts: Iterable[tuple[int, ...]]) -> Iterator[int]:
         """``point`` after each of ``firsts``."""

@@ -78,6 +78,10 @@ class CacheState:
         magazine = self.pop() if kind == POP else self.empty(cpu, recorded.previous)
         return magazine == recorded.pfns
 
+    def gave(self, point: int) -> bool:  # noqa: ARG002 - one step is taken back in no time
+        """See :class:`iova.lab.order.State`."""
+        return False
+
     def get(self, cpu: int, cap: int) -> int:
         """Take the topmost entry that is at most ``cap``; 0 = nothing."""
         how, magazine, gone = _PLAIN, self.loaded[cpu], None

@@ -38,6 +38,7 @@ class TreeState:
         self._tree = make()
         self._steps: list[int] = []
         self._stale = False
+        self._got: int | None = None
 
     def execute(self, point: int) -> bool:
         """Execute a point; whether it gave its recorded result."""
@@ -51,6 +52,10 @@ class TreeState:
         self._steps.pop()
         self._stale = True
         return True
+
+    def gave(self, point: int) -> bool:
+        """See :class:`iova.lab.order.State`."""
+        return self._got is not None and self._chain.pfn[point] == self._got
 
     def close(self) -> None:
         """Free the tree's memory; nothing may follow."""
@@ -67,8 +72,10 @@ class TreeState:
     def _carry_out(self, point: int) -> bool:
         chain, tree = self._chain, self._tree
         kind, pfn = chain.kind[point], chain.pfn[point]
+        self._got = None
         if kind == INSERT:
             got = tree.alloc_raw(chain.size[point], chain.limit[point], chain.align[point])
+            self._got = got
             return got == pfn or (pfn == ANYTHING and got != FAILED)
         if kind == RESERVE:
             tree.reserve(pfn, chain.last[point])
