@@ -12,7 +12,8 @@ from iova.errors import InputError
 from iova.events import DomainInfo
 from iova.lab.compare import compare
 from iova.report import pictures
-from iova.report.charts import Chart, charts_of
+from iova.report.charts import charts_of
+from iova.report.charts_spec import Chart
 from iova.report.mail import mail_text
 from iova.report.pictures import write_pictures
 from iova.report.table import COLUMNS, MACHINE_COLUMNS

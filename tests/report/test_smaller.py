@@ -11,9 +11,8 @@ import pytest
 import vl_convert
 
 from comparisons import compared
-from iova.report.charts import Chart
 from iova.report.charts_data import cells_of
-from iova.report.charts_spec import Line, heat, lines
+from iova.report.charts_spec import Chart, Line, heat, lines
 from iova.report.pictures import drawn
 from iova.report.smaller import smaller_png, smaller_svg
 

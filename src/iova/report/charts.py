@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,20 +9,9 @@ import numpy as np
 import polars as pl
 
 from iova.lab.compare import Comparison
-from iova.lab.tables import SampleTables
-from iova.report.charts_data import (
-    MOST_COLUMNS,
-    Floats,
-    cells_of,
-    columns_for,
-    grouped,
-    groups,
-    growth,
-    heat_shape,
-    reduced,
-    seconds,
-)
-from iova.report.charts_spec import COLOURS, Line, Panel, heat, lines, stack
+from iova.report.charts_data import MOST_COLUMNS, Floats, columns_for, growth, reduced, seconds
+from iova.report.charts_heat import heat_maps
+from iova.report.charts_spec import COLOURS, Chart, Line, Panel, lines, stack
 
 #: Of one KiB and of a second in picoseconds.
 _KIB: Final = 1024
@@ -42,16 +30,6 @@ _LOCKS: Final = (
     ("flush queue's rings", "#CC79A7", "wait_ring_ps"),
     ("CPUs' own locks", "#56B4E9", "wait_cpu_ps"),
 )
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One figure: one panel, or one a design side by side."""
-
-    name: str
-    title: str
-    caption: str
-    panels: tuple[Panel, ...]
 
 
 @dataclass(frozen=True)
@@ -102,7 +80,7 @@ def charts_of(
     if cpus is not None:
         charts += [_throughput(series), _waits(series, cpus)]
     charts += [_steps(series), _memory(series)]
-    return charts + _heat_maps(comparison, series)
+    return charts + heat_maps(comparison, series.names, end, share)
 
 
 # ---------------------------------------------------------------------------- lines, stacks
@@ -263,149 +241,3 @@ def _cut(line: Line, n: int) -> Line:
     low = None if line.low is None else line.low[:n]
     high = None if line.high is None else line.high[:n]
     return Line(line.label, line.colour, line.mean[:n], low, high, line.design, line.filled)
-
-
-# ------------------------------------------------------------------------------- heat maps
-
-
-def _heat_maps(comparison: Comparison, s: _Series) -> list[Chart]:
-    tables = [one.tables for one in comparison.results if one.tables is not None]
-    if len(tables) < len(s.names):
-        return []
-    return [*_handovers(comparison, tables, s), _fill(tables, s), _space(comparison, tables, s)]
-
-
-def _table_edges(table: SampleTables, columns: int, end: float) -> Floats:
-    """Edges of the stretches of time that remain when tables are grouped, in s."""
-    t = (table.t - table.t[0]) / 1e9
-    edges = np.r_[t[groups(len(t), columns)], max(end, float(t[-1]))]
-    return np.asarray(edges, dtype=np.float64)
-
-
-def _cpu_edges(rows: int, most: int, cpus: int) -> Floats:
-    """CPU numbers at which the rows that remain begin, and their end."""
-    return np.asarray(np.r_[-(-groups(rows, most) * cpus // rows), cpus], dtype=np.float64)
-
-
-def _handovers(comparison: Comparison, tables: Sequence[SampleTables], s: _Series) -> list[Chart]:
-    recorded = comparison.handovers
-    every = [recorded] if recorded is not None else [one.handovers for one in tables]
-    matrices = [np.asarray(one, dtype=np.float64) for one in every if one is not None]
-    if not matrices:
-        return []
-    cpus, rows = tables[0].cpus, len(matrices[0])
-    most, _ = heat_shape(rows, rows, len(matrices), s.share)
-    small = [grouped(grouped(one, 0, most, "sum"), 1, most, "sum") for one in matrices]
-    edges = _cpu_edges(rows, most, cpus)
-    highest = max(float(one.max(initial=0)) for one in small)
-    panels = tuple(
-        heat(
-            cells_of(edges, edges, one.T), x_title="CPU that frees", y_title="CPU that allocates",
-            legend="frees", names=("frees",), end=None, x_domain=(0, cpus), y_domain=(0, cpus),
-            highest=highest, log=True, falling=True,
-            design=None if recorded is not None else d,
-            title="" if recorded is not None else s.names[d],
-        )
-        for d, one in enumerate(small)
-    )  # fmt: skip
-    return [
-        Chart(
-            "handovers",
-            "Which CPU allocates, and which frees",
-            "On the diagonal a CPU frees what it allocated and its magazines balance. A few bright"
-            " columns are CPUs that free for all: full magazines travel through the depot.",
-            panels,
-        )
-    ]
-
-
-def _fill(tables: Sequence[SampleTables], s: _Series) -> Chart:
-    cpus, rows = tables[0].cpus, tables[0].cpu_pages.shape[1]
-    most, columns = heat_shape(rows, len(tables[0].t), len(tables), s.share)
-    small = [
-        grouped(grouped(one.cpu_pages, 0, columns, "max"), 1, most, "max").astype(np.float64)
-        for one in tables
-    ]
-    edges = _cpu_edges(rows, most, cpus)
-    highest = max(float(one.max(initial=0)) for one in small)
-    panels = tuple(
-        heat(
-            cells_of(_table_edges(table, columns, s.end), edges, one),
-            x_title="time, s", y_title="CPU", legend="pages", names=("pages",), end=s.end,
-            x_domain=(0, s.end), y_domain=(0, cpus), highest=highest, falling=True,
-            design=d, title=s.names[d],
-        )
-        for d, (table, one) in enumerate(zip(tables, small, strict=True))
-    )  # fmt: skip
-    told = f" Rows are groups of neighbours, shown by the fullest of {-(-rows // most)}."
-    grouped_cpus = told if rows > most else ""
-    return Chart(
-        "fill",
-        "Fill of each CPU's magazines",
-        "Pages in the loaded and previous magazines of a CPU, all sizes together. Rows that stay"
-        f" bright while nothing runs are caches that idle CPUs keep.{grouped_cpus}",
-        panels,
-    )
-
-
-def _space(comparison: Comparison, tables: Sequence[SampleTables], s: _Series) -> Chart:
-    granule = 4096
-    if comparison.info and comparison.info.domains:
-        granule = comparison.info.domains[0].granule
-    first = min(one.map_first for one in tables)
-    bin_pages = tables[0].bin_pages
-    last = max(one.map_first + one.allocated.shape[1] * bin_pages for one in tables)
-    bins = (last - first) // bin_pages
-    most, columns = heat_shape(bins, len(tables[0].t), len(tables), s.share)
-    panels, fullest, every = [], 1.0, []
-    used = np.zeros(bins, dtype=bool)
-    for table in tables:
-        at = (table.map_first - first) // bin_pages
-        used[at : at + table.allocated.shape[1]] |= table.allocated.any(axis=0)
-    used[0] |= not used.any()
-    starts = groups(int(used.sum()), most)
-    addresses = [(first + int(i) * bin_pages) * granule for i in np.flatnonzero(used)[starts]]
-    row_size = int(np.diff(starts).max(initial=1)) * bin_pages * granule
-    edges = np.arange(len(starts) + 1, dtype=np.float64)
-    for table in tables:
-        at = (table.map_first - first) // bin_pages
-        wide = np.zeros((2, len(table.t), bins))
-        wide[:, :, at : at + table.allocated.shape[1]] = (table.allocated, table.cached)
-        # Of each stretch of time the table at its start: what lies where at that moment.
-        moments = wide[:, groups(len(table.t), columns)]
-        taken, cached = np.add.reduceat(moments[:, :, used], starts, axis=2)
-        fullest = max(fullest, float(taken.max(initial=0)))
-        every.append((taken, cached))
-    for d, (taken, cached) in enumerate(every):
-        share = np.round(cached / np.where(taken > 0, taken, 1), 2)
-        strength = np.round(0.2 + 0.8 * np.sqrt(taken / fullest), 2)
-        cells = cells_of(
-            _table_edges(tables[d], columns, s.end),
-            edges,
-            np.where(taken > 0, np.maximum(share, 0.001), 0),
-            strength,
-        )
-        panels.append(
-            heat(
-                cells, x_title="time, s", y_title="address", legend="held by",
-                names=("cached share", "strength"), end=s.end, x_domain=(0, s.end),
-                y_domain=(0, float(edges[-1])), highest=1, mixed=True, addresses=addresses,
-                design=d, title=s.names[d],
-            )
-        )  # fmt: skip
-    return Chart(
-        "space",
-        "The address space",
-        "Which addresses are taken, over time: blue by users, orange by magazines, the stronger the"
-        f" denser; empty is free. A row is {_span(row_size)}; stretches that nobody ever used, and"
-        " reserved ones, are left out. Many faint orange rows are cached ranges that lie far"
-        " apart: fragmentation.",
-        tuple(panels),
-    )
-
-
-def _span(size: float) -> str:
-    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if size >= 1 << power:
-            return f"{size / (1 << power):.3g} {unit}"
-    return f"{size:.0f} bytes"

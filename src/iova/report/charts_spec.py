@@ -49,6 +49,16 @@ class Panel:
     hover: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Chart:
+    """One figure: one panel, or one a design side by side."""
+
+    name: str
+    title: str
+    caption: str
+    panels: tuple[Panel, ...]
+
+
 def numbers(values: Floats, digits: int = 4) -> list[float]:
     """Values rounded to so many significant digits, whole ones without a point."""
     shown = [float(f"{value:.{digits}g}") for value in values.tolist()]

@@ -25,8 +25,8 @@ from iova.lab.compare import Comparison, Simulation
 from iova.lab.rows import Row
 from iova.report import changes
 from iova.report.answer import answer
-from iova.report.charts import Chart, charts_of
-from iova.report.charts_spec import COLOURS, Panel
+from iova.report.charts import charts_of
+from iova.report.charts_spec import COLOURS, Chart, Panel
 from iova.report.page_facts import facts_of
 from iova.report.table import (
     COLUMNS,

@@ -12,8 +12,8 @@ import vl_convert
 from iova.errors import InputError
 from iova.files import appearing_whole
 from iova.lab.compare import Comparison
-from iova.report.charts import Chart, charts_of
-from iova.report.charts_spec import Panel
+from iova.report.charts import charts_of
+from iova.report.charts_spec import Chart, Panel
 from iova.report.smaller import smaller_png, smaller_svg
 from iova.report.table import headline
 
