@@ -9,6 +9,7 @@ from comparisons import compared
 from iova.designs import parse_design
 from iova.lab.compare import compare
 from iova.report import charts, charts_data
+from iova.report.charts_axes import cpu_rows
 from tables import alloc, free, trace_of
 
 
@@ -57,9 +58,68 @@ def test_a_map_leaves_out_what_is_reserved_and_what_is_never_used() -> None:
     assert tables is not None
     assert tables.allocated[-1].sum() == 301
     (space,) = [one for one in charts.charts_of(shown) if one.name == "space"]
-    addresses = space.panels[0].hover["addresses"]
-    assert addresses[0] == "0x1fff000"
-    assert all(int(one, 16) > 0x7FFFF000 for one in addresses[1:])
+    rows_told = space.panels[0].hover["y"]
+    assert rows_told[0] == "address 0x1fff000"
+    assert all(int(one.split()[1], 16) > 0x7FFFF000 for one in rows_told[1:])
+
+
+@pytest.mark.parametrize(
+    ("cpus", "shown"),
+    [
+        (1, [0]),
+        (2, [0, 1]),
+        (8, list(range(8))),
+        (10, [0, 2, 4, 6, 8]),
+        (64, list(range(0, 64, 8))),
+    ],
+)
+def test_an_axis_of_cpus_names_whole_ones_that_exist_in_their_middle(
+    cpus: int, shown: list[int]
+) -> None:
+    axis = cpu_rows("CPU", "", range(cpus + 1)).axis()
+    assert axis["values"] == [cpu + 0.5 for cpu in shown]
+    for cpu in shown:
+        assert axis["labelExpr"].strip("[").split(",")[cpu].startswith(f"'{cpu}'")
+
+
+def test_a_group_of_cpus_is_told_by_its_first_and_last() -> None:
+    rows = cpu_rows("CPU that frees", "freed on ", [0, 4, 8, 9])
+    assert rows.labels == ("0-3", "4-7", "8")
+    assert rows.told == ("freed on CPUs 0 to 3", "freed on CPUs 4 to 7", "freed on CPU 8")
+
+
+def test_of_grouped_cpus_charts_say_what_the_number_of_a_group_is() -> None:
+    rows = [alloc(i, i, cpu=i % 256) for i in range(2000)]
+    rows += [free(2000 + i, i, cpu=i % 256) for i in range(2000)]
+    designs = [parse_design("linux-6.12")]
+    shown = compare("it", trace_of(*rows, cpus=256), designs, samples=50, tables=True)
+    named = {one.name: one for one in charts.charts_of(shown)}
+    fill, handovers = named["fill"], named["handovers"]
+    assert fill.panels[0].hover["y"][:2] == ["CPUs 0 to 2", "CPUs 3 to 5"]
+    assert fill.panels[0].hover["names"] == ["pages on the fullest of them"]
+    assert "A row is 3 neighbouring CPUs, shown by the fullest of them." in fill.caption
+    assert handovers.panels[0].hover["x"][1] == "freed on CPUs 3 to 5"
+    assert handovers.panels[0].hover["y"][1] == "allocated on CPUs 3 to 5"
+    assert handovers.panels[0].hover["names"] == ["frees, the sum of these CPUs'"]
+    assert "A cell is the sum of 3 neighbouring CPUs by 3." in handovers.caption
+
+
+def test_of_more_cpus_than_a_table_has_rows_the_fullest_are_several() -> None:
+    rows = [alloc(i, i, cpu=i % 1024) for i in range(2000)]
+    designs = [parse_design("linux-6.12")]
+    shown = compare("it", trace_of(*rows, cpus=1024), designs, samples=50, tables=True)
+    (fill,) = (one for one in charts.charts_of(shown) if one.name == "fill")
+    assert fill.panels[0].hover["names"] == ["pages on the fullest 3 of them"]
+
+
+def test_of_few_cpus_nothing_is_said_of_groups_and_an_empty_place_is_explained() -> None:
+    shown = charts.charts_of(compared(samples=60, tables=True))
+    named = {one.name: one for one in shown}
+    for name in ("fill", "handovers"):
+        assert "neighbouring" not in named[name].caption
+        assert "Where nothing is drawn" in named[name].caption
+    assert named["fill"].panels[0].hover["y"] == [f"CPU {i}" for i in range(4)]
+    assert named["fill"].panels[0].hover["names"] == ["pages"]
 
 
 def test_without_tables_there_are_no_heat_maps_and_without_samples_no_charts() -> None:

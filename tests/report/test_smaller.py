@@ -11,6 +11,7 @@ import pytest
 import vl_convert
 
 from comparisons import compared
+from iova.report.charts_axes import cpu_rows
 from iova.report.charts_data import cells_of
 from iova.report.charts_spec import Chart, Line, heat, lines
 from iova.report.pictures import drawn
@@ -78,9 +79,9 @@ def test_no_chart_is_too_large_for_a_mail(kind: str) -> None:
             edges = np.arange(71.0)
             panels.append(
                 heat(
-                    cells_of(edges, edges, random.random((70, 70))), x_title="x", y_title="y",
-                    legend="z", names=("z",), end=None, x_domain=(0, 70), y_domain=(0, 70),
-                    highest=1, design=design,
+                    cells_of(edges, edges, random.random((70, 70))), x=cpu_rows("x", "", range(71)),
+                    y=cpu_rows("y", "", range(71)), legend="z", told=("z",), highest=1,
+                    design=design,
                 )
             )  # fmt: skip
         else:

@@ -9,6 +9,7 @@ import numpy as np
 
 from iova.lab.compare import Comparison
 from iova.lab.tables import SampleTables
+from iova.report.charts_axes import address_rows, cpu_rows
 from iova.report.charts_data import Floats, cells_of, grouped, groups, heat_shape
 from iova.report.charts_spec import Chart, heat
 
@@ -47,9 +48,14 @@ def _table_edges(table: SampleTables, columns: int, end: float) -> Floats:
     return np.asarray(edges, dtype=np.float64)
 
 
-def _cpu_edges(rows: int, most: int, cpus: int) -> Floats:
+def _cpu_edges(rows: int, most: int, cpus: int) -> list[int]:
     """CPU numbers at which the rows that remain begin, and their end."""
-    return np.asarray(np.r_[-(-groups(rows, most) * cpus // rows), cpus], dtype=np.float64)
+    return [*(-(-groups(rows, most) * cpus // rows)).tolist(), cpus]
+
+
+def _plain_edges(rows: int) -> Floats:
+    """Edges of rows that have no size."""
+    return np.arange(rows + 1, dtype=np.float64)
 
 
 def _handovers(comparison: Comparison, tables: Sequence[SampleTables], s: _Shown) -> list[Chart]:
@@ -61,24 +67,29 @@ def _handovers(comparison: Comparison, tables: Sequence[SampleTables], s: _Shown
     cpus, rows = tables[0].cpus, len(matrices[0])
     most, _ = heat_shape(rows, rows, len(matrices), s.share)
     small = [grouped(grouped(one, 0, most, "sum"), 1, most, "sum") for one in matrices]
-    edges = _cpu_edges(rows, most, cpus)
+    cpu_edges = _cpu_edges(rows, most, cpus)
+    edges, size = _plain_edges(len(cpu_edges) - 1), int(np.diff(cpu_edges).max())
+    freeing = cpu_rows("CPU that frees", "freed on ", cpu_edges)
+    allocating = cpu_rows("CPU that allocates", "allocated on ", cpu_edges)
     highest = max(float(one.max(initial=0)) for one in small)
     panels = tuple(
         heat(
-            cells_of(edges, edges, one.T), x_title="CPU that frees", y_title="CPU that allocates",
-            legend="frees", names=("frees",), end=None, x_domain=(0, cpus), y_domain=(0, cpus),
+            cells_of(edges, edges, one.T), x=freeing, y=allocating, legend="frees",
+            told=("frees" if size == 1 else "frees, the sum of these CPUs'",),
             highest=highest, log=True, falling=True,
             design=None if recorded is not None else d,
             title="" if recorded is not None else s.names[d],
         )
         for d, one in enumerate(small)
     )  # fmt: skip
+    sums = f" A cell is the sum of {size} neighbouring CPUs by {size}."
     return [
         Chart(
             "handovers",
             "Which CPU allocates, and which frees",
             "On the diagonal a CPU frees what it allocated and its magazines balance. A few bright"
-            " columns are CPUs that free for all: full magazines travel through the depot.",
+            " columns are CPUs that free for all: full magazines travel through the depot."
+            f" Where nothing is drawn, nothing was freed.{sums if size > 1 else ''}",
             panels,
         )
     ]
@@ -91,24 +102,28 @@ def _fill(tables: Sequence[SampleTables], s: _Shown) -> Chart:
         grouped(grouped(one.cpu_pages, 0, columns, "max"), 1, most, "max").astype(np.float64)
         for one in tables
     ]
-    edges = _cpu_edges(rows, most, cpus)
+    cpu_edges = _cpu_edges(rows, most, cpus)
+    edges, size = _plain_edges(len(cpu_edges) - 1), int(np.diff(cpu_edges).max())
+    # Of more CPUs than a table has rows, a row is the sum of some.
+    fullest = "the fullest" if rows == cpus else f"the fullest {-(-cpus // rows)}"
     highest = max(float(one.max(initial=0)) for one in small)
     panels = tuple(
         heat(
-            cells_of(_table_edges(table, columns, s.end), edges, one),
-            x_title="time, s", y_title="CPU", legend="pages", names=("pages",), end=s.end,
-            x_domain=(0, s.end), y_domain=(0, cpus), highest=highest, falling=True,
+            cells_of(_table_edges(table, columns, s.end), edges, one), x=None,
+            y=cpu_rows("CPU", "", cpu_edges), legend="pages",
+            told=("pages" if size == 1 else f"pages on {fullest} of them",),
+            end=s.end, highest=highest, falling=True,
             design=d, title=s.names[d],
         )
         for d, (table, one) in enumerate(zip(tables, small, strict=True))
     )  # fmt: skip
-    told = f" Rows are groups of neighbours, shown by the fullest of {-(-rows // most)}."
-    grouped_cpus = told if rows > most else ""
+    grouped_cpus = f" A row is {size} neighbouring CPUs, shown by {fullest} of them."
     return Chart(
         "fill",
         "Fill of each CPU's magazines",
         "Pages in the loaded and previous magazines of a CPU, all sizes together. Rows that stay"
-        f" bright while nothing runs are caches that idle CPUs keep.{grouped_cpus}",
+        " bright while nothing runs are caches that idle CPUs keep. Where nothing is drawn, there"
+        f" are no pages.{grouped_cpus if size > 1 else ''}",
         panels,
     )
 
@@ -131,7 +146,7 @@ def _space(comparison: Comparison, tables: Sequence[SampleTables], s: _Shown) ->
     starts = groups(int(used.sum()), most)
     addresses = [(first + int(i) * bin_pages) * granule for i in np.flatnonzero(used)[starts]]
     row_size = int(np.diff(starts).max(initial=1)) * bin_pages * granule
-    edges = np.arange(len(starts) + 1, dtype=np.float64)
+    edges = _plain_edges(len(starts))
     for table in tables:
         at = (table.map_first - first) // bin_pages
         wide = np.zeros((2, len(table.t), bins))
@@ -152,9 +167,8 @@ def _space(comparison: Comparison, tables: Sequence[SampleTables], s: _Shown) ->
         )
         panels.append(
             heat(
-                cells, x_title="time, s", y_title="address", legend="held by",
-                names=("cached share", "strength"), end=s.end, x_domain=(0, s.end),
-                y_domain=(0, float(edges[-1])), highest=1, mixed=True, addresses=addresses,
+                cells, x=None, y=address_rows(addresses), legend="held by",
+                told=("cached share", "strength"), end=s.end, highest=1, mixed=True,
                 design=d, title=s.names[d],
             )
         )  # fmt: skip

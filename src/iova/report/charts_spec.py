@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from iova.report.charts_axes import Rows, Spec
 from iova.report.charts_data import Cells, Floats
 
 #: Okabe and Ito, "Color Universal Design" (2008); its yellow and black can not be read on both
@@ -21,8 +22,6 @@ COLOURS: Final = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C8C8C",
 )  # fmt: skip
 HEAT: Final = {"scheme": "viridis"}
-
-Spec = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -187,45 +186,32 @@ def stack(
 
 
 def heat(
-    cells: Cells, *, x_title: str, y_title: str, legend: str, names: Sequence[str],
-    end: float | None, x_domain: tuple[float, float], y_domain: tuple[float, float],
-    highest: float, log: bool = False, mixed: bool = False, falling: bool = False,
-    addresses: Sequence[int] = (), design: int | None = None, title: str = "",
+    cells: Cells, *, x: Rows | None, y: Rows, legend: str, told: Sequence[str],
+    end: float = 0, highest: float, log: bool = False, mixed: bool = False,
+    falling: bool = False, design: int | None = None, title: str = "",
 ) -> Panel:  # fmt: skip
     """A heat map.
 
     Args:
         cells: its rectangles; the first value gives the colour, with ``mixed`` the second the
             strength of it, 0..1.
-        x_title: of the axis.
-        y_title: of the axis.
+        x: None: time.
+        y: from bottom to top.
         legend: what the colour says.
-        names: of the values, as a pointer is told.
-        end: x is time, up to here; None: it is not.
-        x_domain: if it is not time.
-        y_domain: from bottom to top.
+        told: names of the values, as a pointer is told.
+        end: of the time.
         highest: the colour scale ends there.
         log: the colour scale is logarithmic.
         mixed: colours run from live to cached.
         falling: the y axis begins at the top.
-        addresses: y are these, one a row.
         design: the panel is this design's.
         title: of the panel.
     """
-    params, x = _time_axis(end) if end is not None else ([], _plain_axis(x_title, x_domain))
-    y_axis: Spec = {"grid": False, "tickCount": 5}
-    if addresses:
-        names_of_rows = ",".join(f"'0x{one:x}'" for one in addresses)
-        y_axis["labelExpr"] = f"[{names_of_rows}][datum.value] || ''"
-        y_axis["values"] = list(range(0, len(addresses), max(1, len(addresses) // 6)))
-    else:
-        y_axis |= {"format": "d", "tickMinStep": 1}
-    y = {"field": "y", "type": "quantitative", "title": y_title, "axis": y_axis,
-         "scale": {"domain": list(y_domain), "nice": False, "zero": False,
-                   "reverse": falling}}  # fmt: skip
+    params, x_channel = _time_axis(end) if x is None else ([], _rows_channel(x))
+    y_channel = _rows_channel(y, falling=falling)
     colour: Spec = {"field": "v0", "type": "quantitative", "title": legend}
-    across: Spec = {"x": x | {"field": "x"}, "x2": {"field": "x2"}}
-    encoding: Spec = across | {"y": y, "y2": {"field": "y2"}}
+    across: Spec = {"x": x_channel | {"field": "x"}, "x2": {"field": "x2"}}
+    encoding: Spec = across | {"y": y_channel | {"field": "y"}, "y2": {"field": "y2"}}
     bar = {
         "orient": "bottom",
         "gradientLength": 160,
@@ -260,12 +246,16 @@ def heat(
         "y": [int(v) for v in cells.y], "y2": [int(v) for v in cells.y2],
         **{f"v{i}": numbers(values) for i, values in enumerate(cells.values)},
     }  # fmt: skip
-    hover = {"kind": "cells", "x": x_title, "y": y_title, "names": list(names),
-             "addresses": [f"0x{one:x}" for one in addresses]}  # fmt: skip
+    hover = {"kind": "cells", "x": None if x is None else list(x.told), "y": list(y.told),
+             "names": list(told), "mixed": mixed}  # fmt: skip
     return Panel(design, title, spec, data, hover)
 
 
-def _plain_axis(title: str, domain: tuple[float, float]) -> Spec:
-    axis = {"grid": False, "tickCount": 5, "format": "d", "tickMinStep": 1}
-    scale = {"domain": list(domain), "nice": False, "zero": False}
-    return {"field": "x", "type": "quantitative", "title": title, "axis": axis, "scale": scale}
+def _rows_channel(rows: Rows, *, falling: bool = False) -> Spec:
+    """A position channel, but for its field."""
+    return {
+        "type": "quantitative",
+        "title": rows.title,
+        "axis": rows.axis(),
+        "scale": rows.scale(falling=falling),
+    }

@@ -175,14 +175,13 @@ function linesAt({ panel, x }) {
 
 function cellAt({ panel, x, y }) {
   const d = panel.data, h = panel.hover;
-  const at = (v) => h.addresses[Math.floor(v)] ?? Math.floor(v);
-  const where = panel.timed ? seconds(x) : `${h.x}: ${Math.floor(x)}`;
+  const where = panel.timed ? seconds(x) : h.x[Math.floor(x)];
   const i = d.x.findIndex((_, k) => d.x[k] <= x && x < d.x2[k] && d.y[k] <= y && y < d.y2[k]);
-  const told = h.addresses.length
+  const told = h.mixed
     ? [["", "held by", i < 0 ? "nobody: free"
         : `users ${Math.round(100 - 100 * d.v0[i])} %, magazines ${Math.round(100 * d.v0[i])} %`]]
     : [["", h.names[0], number(i < 0 ? 0 : d.v0[i])]];
-  return [`${where}, ${h.y}: ${at(y)}`, told];
+  return [`${where}, ${h.y[Math.floor(y)]}`, told];
 }
 
 function hide() {
