@@ -10,6 +10,7 @@ from iova.designs import parse_design
 from iova.lab.compare import compare
 from iova.report import charts, charts_data
 from iova.report.charts_axes import cpu_rows
+from iova.report.charts_spec import look_of
 from tables import alloc, free, trace_of
 
 
@@ -61,6 +62,22 @@ def test_a_map_leaves_out_what_is_reserved_and_what_is_never_used() -> None:
     rows_told = space.panels[0].hover["y"]
     assert rows_told[0] == "address 0x1fff000"
     assert all(int(one.split()[1], 16) > 0x7FFFF000 for one in rows_told[1:])
+
+
+def test_sixteen_designs_can_be_told_apart() -> None:
+    assert len({look_of(i) for i in range(16)}) == 16
+    assert len({look_of(i).swatch() for i in range(16)}) == 16
+    shown = compared(*(f"linux-6.12,threshold={i}" for i in range(9)), samples=20)
+    (memory,) = (one for one in charts.charts_of(shown) if one.name == "memory")
+    encoding = memory.panels[0].spec["encoding"]
+    ranges = [encoding[channel]["scale"]["range"] for channel in ("color", "strokeDash")]
+    assert len(set(zip(ranges[0], map(tuple, ranges[1]), strict=True))) == 9
+    assert encoding["strokeDash"]["scale"]["domain"] == encoding["color"]["scale"]["domain"]
+    lines = [one for one in memory.panels[0].spec["layer"] if one["mark"]["type"] == "line"]
+    assert [one["encoding"]["strokeDash"] for one in lines] == [
+        one["encoding"]["color"] for one in lines
+    ]
+    assert len({one["swatch"] for one in memory.panels[0].hover["series"]}) == 9
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import vl_convert
 from comparisons import compared
 from iova.report.charts_axes import cpu_rows
 from iova.report.charts_data import cells_of
-from iova.report.charts_spec import Chart, Line, heat, lines
+from iova.report.charts_spec import Chart, Line, Look, heat, lines
 from iova.report.pictures import drawn
 from iova.report.smaller import smaller_png, smaller_svg
 
@@ -86,7 +86,7 @@ def test_no_chart_is_too_large_for_a_mail(kind: str) -> None:
             )  # fmt: skip
         else:
             told = [
-                Line(str(i), "#0072B2", *np.sort(random.random((3, 185)), axis=0)[[1, 0, 2]])
+                Line(str(i), Look("#0072B2"), *np.sort(random.random((3, 185)), axis=0)[[1, 0, 2]])
                 for i in range(6)
             ]
             panels.append(lines(np.arange(185.0), 185, told, "y", design=design))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,13 +11,13 @@ import polars as pl
 from iova.lab.compare import Comparison
 from iova.report.charts_data import MOST_COLUMNS, Floats, columns_for, growth, reduced, seconds
 from iova.report.charts_heat import heat_maps
-from iova.report.charts_spec import COLOURS, Chart, Line, Panel, lines, stack
+from iova.report.charts_spec import Chart, Line, Look, Panel, lines, look_of, stack
 
 #: Of one KiB and of a second in picoseconds.
 _KIB: Final = 1024
 _PS: Final = 1e12
 
-_LIVE, _CACHED = "#8C8C8C", "#E69F00"
+_LIVE, _CACHED = Look("#8C8C8C"), Look("#E69F00")
 _SERVED: Final = (
     ("range tree", "#D55E00", ("tree_allocations",)),
     ("depot", "#E69F00", ("hits_depot",)),
@@ -49,10 +49,10 @@ class _Series:
         return np.asarray(np.sum(columns, axis=0), dtype=np.float64)
 
     def line(
-        self, whose: int, values: Floats, columns: int, label: str, colour: str, **options: Any
+        self, whose: int, values: Floats, columns: int, label: str, look: Look, **options: Any
     ) -> tuple[Floats, Line]:
         one = reduced(self.t[whose], values, columns)
-        return one.start, Line(label, colour, one.mean, one.low, one.high, **options)
+        return one.start, Line(label, look, one.mean, one.low, one.high, **options)
 
 
 def charts_of(
@@ -99,7 +99,7 @@ def _depot(s: _Series) -> Chart:
         told = []
         for i in used:
             pages = f"{sizes[i]} page" + ("s" if sizes[i] != "1" else "")
-            start, line = s.line(d, every[d][i], columns, pages, COLOURS[i % len(COLOURS)])
+            start, line = s.line(d, every[d][i], columns, pages, look_of(i))
             told.append(line)
         panels.append(
             lines(start, s.end, told, "full magazines", design=d, title=name, highest=highest)
@@ -144,7 +144,7 @@ def _served(s: _Series) -> Chart:
         total = np.sum(parts, axis=0)
         shares = [100 * part / np.where(total > 0, total, 1) for part in parts]
         layers = [
-            Line(label, colour, part)
+            Line(label, Look(colour), part)
             for (label, colour, _), part in zip(_SERVED, shares, strict=True)
         ]
         panels.append(
@@ -166,10 +166,10 @@ def _rates(s: _Series, unit: str, counter: str) -> Panel:
         edges, (grown,) = growth(s.t[d], [s.column(d, counter)], columns)
         span = np.diff(edges)
         rate = grown / np.where(span > 0, span, 1)
-        told.append(Line(name, COLOURS[d % len(COLOURS)], rate, design=d))
+        told.append(Line(name, look_of(d), rate, design=d))
         start = edges[:-1]
     shortest = min(len(start), *(len(line.mean) for line in told))
-    even = [Line(one.label, one.colour, one.mean[:shortest], design=one.design) for one in told]
+    even = [_cut(one, shortest) for one in told]
     return lines(start[:shortest], s.end, even, unit)
 
 
@@ -204,7 +204,7 @@ def _waits(s: _Series, cpus: int) -> Chart:
     panels = [
         stack(
             edges, s.end,
-            [Line(label, colour, part)
+            [Line(label, Look(colour), part)
              for (label, colour, _), part in zip(_LOCKS, shares, strict=True)],
             "% of all CPUs' time", design=d, title=s.names[d], highest=highest,
         )
@@ -224,7 +224,7 @@ def _memory(s: _Series) -> Chart:
     told, start = [], s.t[0]
     for d, name in enumerate(s.names):
         start, line = s.line(
-            d, s.column(d, "linux_bytes") / _KIB, columns, name, COLOURS[d % len(COLOURS)], design=d
+            d, s.column(d, "linux_bytes") / _KIB, columns, name, look_of(d), design=d
         )
         told.append(line)
     shortest = min(len(start), *(len(line.mean) for line in told))
@@ -240,4 +240,4 @@ def _memory(s: _Series) -> Chart:
 def _cut(line: Line, n: int) -> Line:
     low = None if line.low is None else line.low[:n]
     high = None if line.high is None else line.high[:n]
-    return Line(line.label, line.colour, line.mean[:n], low, high, line.design, line.filled)
+    return replace(line, mean=line.mean[:n], low=low, high=high)

@@ -21,7 +21,38 @@ from iova.report.charts_data import Cells, Floats
 COLOURS: Final = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C8C8C",
 )  # fmt: skip
+#: Of the lines beyond that many: on and off, in pixels.
+DASHES: Final = ((), (6, 3), (2, 2), (9, 3, 2, 3))
 HEAT: Final = {"scheme": "viridis"}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What tells a line from others."""
+
+    colour: str
+    dash: tuple[int, ...] = ()
+
+    def swatch(self) -> str:
+        """It in a legend, as a CSS style."""
+        if not self.dash:
+            return f"background:{self.colour}"
+        stops, at = [], 0
+        for i, length in enumerate(self.dash):
+            colour = "transparent" if i % 2 else self.colour
+            stops.append(f"{colour} {at}px {at + length}px")
+            at += length
+        # Two periods at least.
+        return (
+            f"width:{max(24, 2 * at - self.dash[-1])}px;height:4px;border-radius:0;"
+            f"background:repeating-linear-gradient(90deg,{','.join(stops)})"
+        )
+
+
+def look_of(number: int) -> Look:
+    """Of the designs, or sizes, in their order; 28 can be told apart."""
+    dash = number // len(COLOURS) % len(DASHES)
+    return Look(COLOURS[number % len(COLOURS)], DASHES[dash])
 
 
 @dataclass(frozen=True)
@@ -29,7 +60,7 @@ class Line:
     """A line and the band from its least to its most value; or a layer of a stack."""
 
     label: str
-    colour: str
+    look: Look
     mean: Floats
     low: Floats | None = None
     high: Floats | None = None
@@ -99,6 +130,7 @@ def lines(
     if highest is not None:
         scale["domain"] = [0, highest or 1]
     data, layers = {"t": times(start)}, []
+    dashes = any(line.look.dash for line in series)
     for i, line in enumerate(series):
         data[f"m{i}"] = numbers(line.mean)
         y = {
@@ -118,12 +150,14 @@ def lines(
                 "encoding": {"y": y | {"field": f"l{i}"}, "y2": {"field": f"h{i}"}, "color": tint},
             })  # fmt: skip
         mark: Spec = {"type": "line", "strokeWidth": 1.8} | common
+        marked: Spec = {"color": tint} | ({"strokeDash": tint} if dashes else {})
         if line.filled:
             mark = {"type": "area", "opacity": 0.35, "line": {"strokeWidth": 1.2}} | common
+            marked = {"color": tint}
         layers.append({
             "transform": kept,
             "mark": mark,
-            "encoding": {"y": y | {"field": f"m{i}"}, "color": tint},
+            "encoding": {"y": y | {"field": f"m{i}"}} | marked,
         })  # fmt: skip
     spec = _layered(params, x, series, layers)
     hover = {
@@ -136,20 +170,23 @@ def lines(
 
 def _layered(params: list[Spec], x: Spec, series: Sequence[Line], layers: list[Spec]) -> Spec:
     """A view of layers over one time axis, each of which names its colour."""
-    colour = {
-        "type": "nominal",
-        "scale": {
-            "domain": [line.label for line in series],
-            "range": [line.colour for line in series],
-        },
-        "title": None,
-    }
-    shared = {"x": x, "color": colour}
+    shared = {"x": x, "color": _named(series, [line.look.colour for line in series])}
+    if any(line.look.dash for line in series):
+        # A dash of no length would draw nothing.
+        shared["color"]["legend"] = {"symbolType": "stroke", "symbolSize": 900}
+        shared["strokeDash"] = _named(series, [list(line.look.dash) or [1, 0] for line in series])
     return {"data": _data(), "params": params, "encoding": shared, "layer": layers}
 
 
+def _named(series: Sequence[Line], looks: list[Any]) -> Spec:
+    """A channel that gives each label its look."""
+    scale = {"domain": [line.label for line in series], "range": looks}
+    return {"type": "nominal", "scale": scale, "title": None}
+
+
 def _told(i: int, line: Line) -> dict[str, Any]:
-    return {"key": i, "label": line.label, "colour": line.colour, "design": line.design}
+    swatch = line.look.swatch()
+    return {"key": i, "label": line.label, "swatch": swatch, "design": line.design}
 
 
 def stack(

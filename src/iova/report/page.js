@@ -167,7 +167,7 @@ function linesAt({ panel, x }) {
     const [low, mid, high] = ["l", "m", "h"].map((k) => panel.data[k + one.key]?.[i]);
     const band = !panel.hover.stacked && low !== undefined && low !== high;
     const range = band ? ` (${number(low)} to ${number(high)})` : "";
-    return [one.colour, one.label, number(mid) + range];
+    return [one.swatch, one.label, number(mid) + range];
   });
   if (panel.hover.stacked) told.reverse();
   return [`${seconds(x)}, ${panel.hover.unit}`, told];
@@ -210,9 +210,9 @@ function tell(event) {
   if (!point) return hide();
   const [head, told] = point.panel.hover.kind === "cells" ? cellAt(point) : linesAt(point);
   tip.replaceChildren(element("b", {}, head));
-  for (const [colour, label, value] of told) {
+  for (const [swatch, label, value] of told) {
     const row = element("div", {});
-    if (colour) row.append(element("i", { style: `background:${colour}` }));
+    if (swatch) row.append(element("i", { style: swatch }));
     row.append(element("span", {}, label), element("em", {}, value));
     tip.append(row);
   }

@@ -26,7 +26,7 @@ from iova.lab.rows import Row
 from iova.report import changes
 from iova.report.answer import answer
 from iova.report.charts import charts_of
-from iova.report.charts_spec import COLOURS, Chart, Panel
+from iova.report.charts_spec import Chart, Panel, look_of
 from iova.report.page_facts import facts_of
 from iova.report.table import (
     COLUMNS,
@@ -160,7 +160,7 @@ def _section(
 def _bar(number: int, designs: Sequence[str]) -> str:
     """Switches of the designs, which also say their colours, and the zoom in time."""
     switches = "".join(
-        f'<label><input type="checkbox" data-switch="{i}" checked>{_dot(COLOURS[i % len(COLOURS)])}'
+        f'<label><input type="checkbox" data-switch="{i}" checked>{_dot(look_of(i).swatch())}'
         f"{html.escape(design)}</label>"
         for i, design in enumerate(designs)
     )
@@ -174,8 +174,8 @@ def _bar(number: int, designs: Sequence[str]) -> str:
     )
 
 
-def _dot(colour: str) -> str:
-    return f'<span class="dot" style="background:{colour}"></span>'
+def _dot(swatch: str) -> str:
+    return f'<span class="dot" style="{swatch}"></span>'
 
 
 def _figure(number: int, chart: Chart, panels: list[dict[str, Any]]) -> str:
@@ -202,7 +202,7 @@ def _key(chart: Chart) -> str:
         return ""
     shown = "".join(
         "<li" + (f' data-design="{one["design"]}"' if one["design"] is not None else "")
-        + f">{_dot(one['colour'])}{html.escape(one['label'])}</li>"
+        + f">{_dot(one['swatch'])}{html.escape(one['label'])}</li>"
         for one in series
     )  # fmt: skip
     return f'<ul class="key">{shown}</ul>'
@@ -212,7 +212,9 @@ def _panel(name: str, number: int, panel: Panel, square: bool) -> dict[str, Any]
     spec = json.loads(json.dumps(panel.spec))
     heat = panel.hover["kind"] == "cells"
     if not heat:
-        spec["encoding"]["color"]["legend"] = None  # the page has its own
+        for channel in ("color", "strokeDash"):
+            if channel in spec["encoding"]:
+                spec["encoding"][channel]["legend"] = None  # the page has its own
     params = {one["name"]: one["value"] for one in panel.spec["params"]}
     return {
         "id": name,

@@ -35,7 +35,7 @@ _CONFIG: Final[dict[str, Any]] = {
     "axis": {"gridColor": "#e3e6ea", "domainColor": "#b1b8c0", "tickColor": "#b1b8c0",
              "titleFontWeight": "normal", "labelColor": "#3d444d", "titleColor": "#3d444d",
              "labelOverlap": True},
-    "legend": {"orient": "bottom", "titleFontWeight": "normal", "labelLimit": 260,
+    "legend": {"orient": "bottom", "titleFontWeight": "normal", "labelLimit": 260, "columns": 6,
                "symbolOpacity": 1},
     "title": {"anchor": "start", "fontSize": 12, "fontWeight": 600},
 }  # fmt: skip
