@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+import vl_convert
 
 from comparisons import compared
 from iova.designs import parse_design
 from iova.lab.compare import compare
 from iova.report import charts, charts_data
-from iova.report.charts_axes import cpu_rows
-from iova.report.charts_spec import look_of
+from iova.report.charts_axes import cpu_rows, memory_unit, ticks_for
+from iova.report.charts_spec import Line, Panel, lines, look_of
 from tables import alloc, free, trace_of
 
 
@@ -137,6 +140,89 @@ def test_of_few_cpus_nothing_is_said_of_groups_and_an_empty_place_is_explained()
         assert "Where nothing is drawn" in named[name].caption
     assert named["fill"].panels[0].hover["y"] == [f"CPU {i}" for i in range(4)]
     assert named["fill"].panels[0].hover["names"] == ["pages"]
+
+
+# --------------------------------------------------------------------------- axes, scales
+
+
+def svg_of(panel: Panel, width: int = 400) -> str:
+    """What Vega draws of a panel."""
+    names = list(panel.data)
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*panel.data.values(), strict=True)]
+    spec = panel.spec | {"datasets": {"rows": rows}, "width": width, "height": 150}
+    return vl_convert.vegalite_to_svg(spec)
+
+
+def labels_of(svg: str, axis: str) -> list[str]:
+    """The labels of its x or y axis."""
+    described = svg.split(f'aria-label="{axis}-axis')[1].split('class="mark-text role-axis-title"')
+    return re.findall(r"<text[^>]*>([^<]*)</text>", described[0])
+
+
+def line_panel(*values: float, end: float = 10, unit: str = "pages") -> Panel:
+    told = [Line("it", look_of(0), np.asarray(values, dtype=float))]
+    return lines(np.linspace(0, end, len(values), endpoint=False), end, told, unit)
+
+
+@pytest.mark.parametrize(
+    ("most", "unit", "labels"),
+    [
+        (0, "requests/s", ["0", "0.2", "0.4", "0.6", "0.8", "1"]),
+        (4000, "nodes/s", ["0", "1k", "2k", "3k", "4k"]),
+        (2_000_000, "pages", ["0", "500k", "1M", "1.5M", "2M"]),
+        (2, "full magazines", ["0", "1", "2"]),
+        (1500, "KiB", ["0", "500", "1,000", "1,500"]),
+        (1000, "% of all CPUs' time", ["0", "200", "400", "600", "800", "1,000"]),
+        (0.01, "% of all CPUs' time", ["0", "0.002", "0.004", "0.006", "0.008", "0.01"]),
+    ],
+)
+def test_labels_are_plain_numbers_and_counts_have_prefixes(
+    most: float, unit: str, labels: list[str]
+) -> None:
+    shown = labels_of(svg_of(line_panel(0, most, unit=unit)), "Y")
+    assert shown == labels
+
+
+@pytest.mark.parametrize(
+    ("end", "title", "labels"),
+    [
+        (250, "time, s", ["0", "50", "100", "150", "200", "250"]),
+        (0.02, "time, ms", ["0", "5", "10", "15", "20"]),
+        (0.0004, "time, µs", ["0", "100", "200", "300", "400"]),
+    ],
+)
+def test_time_is_told_in_a_unit_of_its_size(end: float, title: str, labels: list[str]) -> None:
+    svg = svg_of(line_panel(1, 2, 3, end=end))
+    assert f">{title}<" in svg
+    assert labels_of(svg, "X") == labels
+
+
+def test_a_narrow_axis_of_time_has_fewer_ticks() -> None:
+    assert [ticks_for(width) for width in (90, 200, 400, 1200)] == [2, 2, 5, 8]
+
+
+def test_memory_is_told_in_units_of_its_size() -> None:
+    assert [memory_unit(most) for most in (0, 9 << 20, 10 << 20, 9 << 30, 11 << 30)] == [
+        "KiB", "KiB", "MiB", "MiB", "GiB",
+    ]  # fmt: skip
+
+
+def test_waits_of_next_to_nothing_do_not_fill_their_axis() -> None:
+    (waits,) = (one for one in charts.charts_of(compared(samples=60)) if one.name == "waits")
+    for panel in waits.panels:
+        ((_, top),) = panel.tops
+        assert top >= 0.01
+
+
+def test_panels_beside_each_other_share_a_scale_and_say_what_each_needs() -> None:
+    shown = compared("linux-6.1,depot=1", "unbounded", samples=60, tables=True)
+    for chart in charts.charts_of(shown):
+        if chart.name == "space":
+            continue
+        most = max(most for panel in chart.panels for _, most in panel.tops)
+        for panel in chart.panels:
+            (top,) = (one["value"] for one in panel.spec["params"] if one["name"] == "top")
+            assert top == pytest.approx(most), chart.name
 
 
 def test_without_tables_there_are_no_heat_maps_and_without_samples_no_charts() -> None:

@@ -9,13 +9,15 @@ import numpy as np
 import polars as pl
 
 from iova.lab.compare import Comparison
+from iova.report.charts_axes import BYTES, memory_unit
 from iova.report.charts_data import MOST_COLUMNS, Floats, columns_for, growth, reduced, seconds
 from iova.report.charts_heat import heat_maps
 from iova.report.charts_spec import Chart, Line, Look, Panel, lines, look_of, stack
 
-#: Of one KiB and of a second in picoseconds.
-_KIB: Final = 1024
+#: Of a second in picoseconds.
 _PS: Final = 1e12
+#: An axis of percent goes up to here at least: what is next to nothing looks like it.
+_LEAST_PERCENT: Final = 0.01
 
 _LIVE, _CACHED = Look("#8C8C8C"), Look("#E69F00")
 _SERVED: Final = (
@@ -148,7 +150,7 @@ def _served(s: _Series) -> Chart:
             for (label, colour, _), part in zip(_SERVED, shares, strict=True)
         ]
         panels.append(
-            stack(edges, s.end, layers, "% of allocations", design=d, title=name, highest=100)
+            stack(edges, s.end, layers, "% of allocations", design=d, title=name, own=100)
         )
     return Chart(
         "served",
@@ -207,6 +209,7 @@ def _waits(s: _Series, cpus: int) -> Chart:
             [Line(label, Look(colour), part)
              for (label, colour, _), part in zip(_LOCKS, shares, strict=True)],
             "% of all CPUs' time", design=d, title=s.names[d], highest=highest,
+            own=max(_LEAST_PERCENT, float(np.sum(shares, axis=0).max(initial=0))),
         )
         for d, (edges, shares) in enumerate(every)
     ]  # fmt: skip
@@ -221,11 +224,11 @@ def _waits(s: _Series, cpus: int) -> Chart:
 
 def _memory(s: _Series) -> Chart:
     columns = columns_for(len(s.frames), s.share)
+    every = [s.column(d, "linux_bytes") for d in range(len(s.names))]
+    unit = memory_unit(max(float(one.max()) for one in every))
     told, start = [], s.t[0]
     for d, name in enumerate(s.names):
-        start, line = s.line(
-            d, s.column(d, "linux_bytes") / _KIB, columns, name, look_of(d), design=d
-        )
+        start, line = s.line(d, every[d] / BYTES[unit], columns, name, look_of(d), design=d)
         told.append(line)
     shortest = min(len(start), *(len(line.mean) for line in told))
     return Chart(
@@ -233,7 +236,7 @@ def _memory(s: _Series) -> Chart:
         "Memory",
         "At Linux's sizes: magazines, and a record for each range in the tree, cached ranges"
         " included. Arrays of a fixed depot, which are always there, are in the table only.",
-        (lines(start[:shortest], s.end, [_cut(one, shortest) for one in told], "KiB"),),
+        (lines(start[:shortest], s.end, [_cut(one, shortest) for one in told], unit),),
     )
 
 

@@ -14,6 +14,52 @@ _MOST_LABELS: Final = 8
 _MOST_LONG_LABELS: Final = 4
 
 
+#: Units of memory by how many bytes they are.
+BYTES: Final = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+#: Units of time, the largest first: of which a chart that lasts so many s is drawn in one.
+_TIMES: Final = ((1.0, 1, "s"), (1e-3, 1000, "ms"), (0.0, 1_000_000, "µs"))
+#: A label of a time axis, and the gap to the next, take at most so many pixels.
+_TIME_LABEL_PIXELS: Final = 70
+
+#: Expressions of Vega for a tick: of what is counted, with SI prefixes; of all else, without.
+_COUNTED: Final = "abs(datum.value) < 1 ? format(datum.value, '.3~r') : format(datum.value, '.4~s')"
+_PLAIN: Final = "format(datum.value, ',.6~r')"
+#: What there are only whole ones of.
+_WHOLE: Final = ("full magazines", "pages")
+
+
+def time_unit(end_s: float) -> tuple[int, str]:
+    """How many of it are a second, and its name, for a time axis that ends there."""
+    return next((per_s, name) for least, per_s, name in _TIMES if end_s >= least)
+
+
+def time_axis(end_s: float) -> Spec:
+    """Title and axis of time, which is in s; the parameter ``ticks`` is how many there are."""
+    per_s, name = time_unit(end_s)
+    label = f"format(datum.value * {per_s}, '.9~r')"
+    axis = {"grid": False, "tickCount": {"expr": "ticks"}, "labelExpr": label, "labelFlush": False}
+    return {"title": f"time, {name}", "axis": axis}
+
+
+def ticks_for(width: float) -> int:
+    """How many ticks an axis of time has at most that is so many pixels wide."""
+    return max(2, min(8, int(width / _TIME_LABEL_PIXELS)))
+
+
+def quantity_axis(unit: str) -> Spec:
+    """Title and axis of what is counted or measured; it ends at the parameter ``top``."""
+    plain = unit.startswith("%") or unit in BYTES
+    ticks = {"expr": "max(1, min(5, top))"} if unit in _WHOLE else 5
+    axis: Spec = {"tickCount": ticks, "labelExpr": _PLAIN if plain else _COUNTED}
+    return {"title": unit, "axis": axis}
+
+
+def memory_unit(most_bytes: float) -> str:
+    """In which so many bytes are at least ten, if any."""
+    units = [name for name, size in BYTES.items() if most_bytes >= 10 * size]
+    return units[-1] if units else "KiB"
+
+
 @dataclass(frozen=True)
 class Rows:
     """An axis of things that have no size: cells on it go from ``i`` to ``i + 1``."""

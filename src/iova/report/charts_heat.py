@@ -168,7 +168,7 @@ def _space(comparison: Comparison, tables: Sequence[SampleTables], s: _Shown) ->
         panels.append(
             heat(
                 cells, x=None, y=address_rows(addresses), legend="held by",
-                told=("cached share", "strength"), end=s.end, highest=1, mixed=True,
+                told=("cached share", "strength"), end=s.end, mixed=True,
                 design=d, title=s.names[d],
             )
         )  # fmt: skip

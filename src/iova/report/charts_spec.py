@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from iova.report.charts_axes import Rows, Spec
+from iova.report.charts_axes import Rows, Spec, quantity_axis, ticks_for, time_axis
 from iova.report.charts_data import Cells, Floats
 
 #: Okabe and Ito, "Color Universal Design" (2008); its yellow and black can not be read on both
@@ -68,6 +68,10 @@ class Line:
     filled: bool = False
 
 
+#: What a panel shows at most, in all or of each design.
+Tops = tuple[tuple[int | None, float], ...]
+
+
 @dataclass(frozen=True)
 class Panel:
     """One view, its data by columns, and what a pointer over it is told."""
@@ -77,6 +81,7 @@ class Panel:
     spec: Spec
     data: dict[str, list[float]]
     hover: dict[str, Any]
+    tops: Tops
 
 
 @dataclass(frozen=True)
@@ -102,16 +107,18 @@ def times(values: Floats) -> list[float]:
 
 def _time_axis(end: float) -> tuple[list[Spec], Spec]:
     """Parameters, and the x channel."""
-    params: list[Spec] = [{"name": "t0", "value": 0}, {"name": "t1", "value": end}]
+    params: list[Spec] = [
+        {"name": "t0", "value": 0},
+        {"name": "t1", "value": end},
+        {"name": "ticks", "value": ticks_for(400)},
+    ]
     scale = {"domainMin": {"expr": "t0"}, "domainMax": {"expr": "t1"}, "nice": False, "zero": False}
-    axis = {"grid": False, "tickCount": 5}
-    return params, {
-        "field": "t",
-        "type": "quantitative",
-        "title": "time, s",
-        "scale": scale,
-        "axis": axis,
-    }
+    return params, {"field": "t", "type": "quantitative", "scale": scale} | time_axis(end)
+
+
+def _top(tops: Tops, highest: float) -> Spec:
+    """The parameter at which a scale ends that panels share; the page sets it anew."""
+    return {"name": "top", "value": max([highest, *(most for _, most in tops)]) or 1}
 
 
 def _data() -> Spec:
@@ -120,25 +127,24 @@ def _data() -> Spec:
 
 def lines(
     start: Floats, end: float, series: Sequence[Line], unit: str, *,
-    design: int | None = None, title: str = "", highest: float | None = None,
+    design: int | None = None, title: str = "", highest: float = 0,
 ) -> Panel:  # fmt: skip
-    """Lines over time, each with its band."""
+    """Lines over time, each with its band; panels beside this one reach up to ``highest``."""
     params, x = _time_axis(end)
     shown = sorted({line.design for line in series if line.design is not None})
     params += [{"name": f"d{i}", "value": True} for i in shown]
-    scale: Spec = {"zero": True, "nice": True}
-    if highest is not None:
-        scale["domain"] = [0, highest or 1]
+    scale: Spec = {"domainMin": 0, "domainMax": {"expr": "top"}, "nice": True}
+    tops = tuple(
+        (design if line.design is None else line.design, float(values.max(initial=0)))
+        for line in series
+        for values in [line.mean if line.high is None else line.high]
+    )
+    params.append(_top(tops, highest))
     data, layers = {"t": times(start)}, []
     dashes = any(line.look.dash for line in series)
     for i, line in enumerate(series):
         data[f"m{i}"] = numbers(line.mean)
-        y = {
-            "type": "quantitative",
-            "title": unit,
-            "scale": scale,
-            "axis": {"format": "~s", "tickCount": 5},
-        }
+        y = {"type": "quantitative", "scale": scale} | quantity_axis(unit)
         tint = {"datum": line.label}
         kept = [] if line.design is None else [{"filter": f"d{line.design}"}]
         common: Spec = {"interpolate": "step-after", "clip": True}
@@ -165,7 +171,7 @@ def lines(
         "unit": unit,
         "series": [_told(i, line) for i, line in enumerate(series)],
     }
-    return Panel(design, title, spec, data, hover)
+    return Panel(design, title, spec, data, hover, tops)
 
 
 def _layered(params: list[Spec], x: Spec, series: Sequence[Line], layers: list[Spec]) -> Spec:
@@ -191,24 +197,30 @@ def _told(i: int, line: Line) -> dict[str, Any]:
 
 def stack(
     edges: Floats, end: float, series: Sequence[Line], unit: str, *,
-    design: int | None = None, title: str = "", highest: float | None = None,
+    design: int | None = None, title: str = "", highest: float = 0, own: float | None = None,
 ) -> Panel:  # fmt: skip
-    """Quantities on top of each other, the first at the bottom."""
+    """Quantities on top of each other, the first at the bottom.
+
+    Args:
+        edges: of the stretches of time, (n + 1,).
+        end: of the time.
+        series: each (n,).
+        unit: of all.
+        design: the panel is this design's.
+        title: of the panel.
+        highest: panels beside this one reach up to here.
+        own: this one reaches up to here, if that is not what is its most.
+    """
     params, x = _time_axis(end)
     data = {"t": times(edges[:-1])}
     total = np.zeros(max(0, len(edges) - 1))
-    scale: Spec = {"zero": True} if highest is None else {"domain": [0, highest or 1]}
+    scale: Spec = {"domainMin": 0, "domainMax": {"expr": "top"}, "nice": False}
     layers = []
     for i, line in enumerate(series):
         data[f"m{i}"], data[f"l{i}"] = numbers(line.mean), numbers(total)
         total = total + line.mean
         data[f"h{i}"] = numbers(total)
-        y = {
-            "type": "quantitative",
-            "title": unit,
-            "scale": scale,
-            "axis": {"format": "~s", "tickCount": 5},
-        }
+        y = {"type": "quantitative", "scale": scale} | quantity_axis(unit)
         layers.append({
             "mark": {"type": "area", "interpolate": "step-after", "clip": True, "opacity": 0.9},
             "encoding": {
@@ -216,15 +228,17 @@ def stack(
                 "color": {"datum": line.label},
             },
         })  # fmt: skip
+    tops = ((design, float(total.max(initial=0)) if own is None else own),)
+    params.append(_top(tops, highest))
     spec = _layered(params, x, series, layers)
     hover = {"kind": "series", "unit": unit, "stacked": True,
              "series": [_told(i, line) for i, line in enumerate(series)]}  # fmt: skip
-    return Panel(design, title, spec, data, hover)
+    return Panel(design, title, spec, data, hover, tops)
 
 
 def heat(
     cells: Cells, *, x: Rows | None, y: Rows, legend: str, told: Sequence[str],
-    end: float = 0, highest: float, log: bool = False, mixed: bool = False,
+    end: float = 0, highest: float = 0, log: bool = False, mixed: bool = False,
     falling: bool = False, design: int | None = None, title: str = "",
 ) -> Panel:  # fmt: skip
     """A heat map.
@@ -237,7 +251,7 @@ def heat(
         legend: what the colour says.
         told: names of the values, as a pointer is told.
         end: of the time.
-        highest: the colour scale ends there.
+        highest: colours of panels beside this one reach up to here.
         log: the colour scale is logarithmic.
         mixed: colours run from live to cached.
         falling: the y axis begins at the top.
@@ -246,6 +260,7 @@ def heat(
     """
     params, x_channel = _time_axis(end) if x is None else ([], _rows_channel(x))
     y_channel = _rows_channel(y, falling=falling)
+    tops = ((design, max(2 if log else 0, float(cells.values[0].max(initial=0)))),)
     colour: Spec = {"field": "v0", "type": "quantitative", "title": legend}
     across: Spec = {"x": x_channel | {"field": "x"}, "x2": {"field": "x2"}}
     encoding: Spec = across | {"y": y_channel | {"field": "y"}, "y2": {"field": "y2"}}
@@ -253,7 +268,7 @@ def heat(
         "orient": "bottom",
         "gradientLength": 160,
         "gradientThickness": 8,
-        "format": "~s",
+        "labelExpr": quantity_axis(legend)["axis"]["labelExpr"],
         "tickCount": 4,
     }
     if mixed:
@@ -261,11 +276,9 @@ def heat(
         colour["legend"] = bar | {"values": [0, 1], "labelExpr": "datum.value ? 'cached' : 'live'"}
         encoding["opacity"] = {"field": "v1", "type": "quantitative", "scale": None}  # fmt: skip
     else:
-        kind: Spec = (
-            {"type": "log", "domain": [1, max(highest, 2)]}
-            if log
-            else {"domain": [0, highest or 1]}
-        )
+        kind: Spec = {"type": "log", "domainMin": 1} if log else {"domainMin": 0}
+        kind["domainMax"] = {"expr": "top"}
+        params.append(_top(tops, highest))
         colour["scale"] = HEAT | kind
         colour["legend"] = bar
     encoding["color"] = colour
@@ -285,7 +298,7 @@ def heat(
     }  # fmt: skip
     hover = {"kind": "cells", "x": None if x is None else list(x.told), "y": list(y.told),
              "names": list(told), "mixed": mixed}  # fmt: skip
-    return Panel(design, title, spec, data, hover)
+    return Panel(design, title, spec, data, hover, tops)
 
 
 def _rows_channel(rows: Rows, *, falling: bool = False) -> Spec:

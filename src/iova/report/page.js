@@ -8,6 +8,8 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 let printing = false;
 // On paper: two charts a page; and finer pixels, of which a printer has more.
 const PAPER_HEIGHT = 0.8, PAPER_SCALE = 3;
+// Pixels of a vertical axis; and of a label of an axis of time with the gap to the next.
+const AXIS = 50, TIME_LABEL = 70;
 
 function element(tag, attributes, text) {
   const made = Object.assign(document.createElement(tag), attributes);
@@ -38,6 +40,21 @@ function spanOf(panel) {
   return state.zoom.get(panel.source) ?? [0, panel.end];
 }
 
+function isOn(design) {
+  return design === null || !state.off.has(design);
+}
+
+// Where the scale ends that a chart's panels share: at the most of the designs that are shown.
+function topOf(panel) {
+  const beside = charts.filter((one) => one.figure === panel.figure);
+  const tops = beside.flatMap((one) => one.tops).filter(([design]) => isOn(design));
+  return Math.max(0, ...tops.map(([, most]) => most)) || 1;
+}
+
+function ticksFor(place) {
+  return Math.max(2, Math.min(8, Math.floor((place.clientWidth - AXIS) / TIME_LABEL)));
+}
+
 async function draw(panel) {
   const place = document.getElementById(panel.id);
   if (!place.clientWidth) return;
@@ -64,10 +81,12 @@ async function draw(panel) {
 
 // Give a view the zoom and the switches.
 function apply(id) {
-  const { view, panel } = views.get(id);
+  const { view, panel, place } = views.get(id);
   for (const param of panel.spec.params) {
     const i = /^d(\d+)$/.exec(param.name)?.[1];
     if (i !== undefined) view.signal(param.name, !state.off.has(Number(i)));
+    else if (param.name === "top") view.signal("top", topOf(panel));
+    else if (param.name === "ticks") view.signal("ticks", ticksFor(place));
     else if (param.name === "t0") view.signal("t0", spanOf(panel)[0]);
     else if (param.name === "t1") view.signal("t1", spanOf(panel)[1]);
   }
@@ -105,7 +124,7 @@ document.addEventListener("change", (event) => {
 // ----------------------------------------------------------------------------------- zoom
 
 function zoom(source, from, to) {
-  const end = charts.find((panel) => panel.source === source).end;
+  const timed = charts.find((panel) => panel.source === source && panel.timed), end = timed.end;
   const whole = from <= 0 && to >= end;
   if (whole) state.zoom.delete(source);
   else state.zoom.set(source, [Math.max(0, from), Math.min(end, to)]);
@@ -113,14 +132,15 @@ function zoom(source, from, to) {
     if (panel.source === source && panel.timed) apply(id);
   const [a, b] = state.zoom.get(source) ?? [0, end];
   const bar = document.querySelector(`.bar[data-source="${source}"]`);
-  bar.querySelector("output").textContent = `${seconds(a)} to ${seconds(b)}`;
+  bar.querySelector("output").textContent = `${time(timed, a)} to ${time(timed, b)}`;
   bar.querySelector(".from").value = Math.round((1000 * a) / end);
   bar.querySelector(".to").value = Math.round((1000 * b) / end);
   bar.querySelector("button").disabled = whole;
 }
 
-function seconds(t) {
-  return `${Number(t.toPrecision(4))} s`;
+// A time in s, in the unit of the panel's axis.
+function time(panel, t) {
+  return `${Number((t * panel.perSecond).toPrecision(4))} ${panel.timeUnit}`;
 }
 
 for (const bar of document.querySelectorAll(".bar")) {
@@ -155,6 +175,7 @@ function pointAt(event) {
 }
 
 function number(value) {
+  if (value > 0 && value < 0.001) return "less than 0.001";
   return Math.abs(value) >= 1000 || Number.isInteger(value)
     ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3)));
 }
@@ -163,19 +184,19 @@ function linesAt({ panel, x }) {
   const t = panel.data.t;
   let i = t.findLastIndex((one) => one <= x);
   if (i < 0) i = 0;
-  const told = panel.hover.series.filter((one) => !state.off.has(one.design)).map((one) => {
+  const told = panel.hover.series.filter((one) => isOn(one.design)).map((one) => {
     const [low, mid, high] = ["l", "m", "h"].map((k) => panel.data[k + one.key]?.[i]);
     const band = !panel.hover.stacked && low !== undefined && low !== high;
     const range = band ? ` (${number(low)} to ${number(high)})` : "";
     return [one.swatch, one.label, number(mid) + range];
   });
   if (panel.hover.stacked) told.reverse();
-  return [`${seconds(x)}, ${panel.hover.unit}`, told];
+  return [`${time(panel, x)}, ${panel.hover.unit}`, told];
 }
 
 function cellAt({ panel, x, y }) {
   const d = panel.data, h = panel.hover;
-  const where = panel.timed ? seconds(x) : h.x[Math.floor(x)];
+  const where = panel.timed ? time(panel, x) : h.x[Math.floor(x)];
   const i = d.x.findIndex((_, k) => d.x[k] <= x && x < d.x2[k] && d.y[k] <= y && y < d.y2[k]);
   const told = h.mixed
     ? [["", "held by", i < 0 ? "nobody: free"

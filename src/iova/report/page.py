@@ -26,6 +26,7 @@ from iova.lab.rows import Row
 from iova.report import changes
 from iova.report.answer import answer
 from iova.report.charts import charts_of
+from iova.report.charts_axes import time_unit
 from iova.report.charts_spec import Chart, Panel, look_of
 from iova.report.page_facts import facts_of
 from iova.report.table import (
@@ -183,7 +184,7 @@ def _figure(number: int, chart: Chart, panels: list[dict[str, Any]]) -> str:
     boxes = ""
     for i, panel in enumerate(chart.panels):
         name = f"{chart.name}{number}-{i}"
-        panels.append(_panel(name, number, panel, square))
+        panels.append(_panel(name, number, chart, panel))
         own = "" if panel.design is None else f' data-design="{panel.design}"'
         head = f"<h4>{html.escape(panel.title)}</h4>" if panel.title else ""
         kind = "chart square" if square else "chart"
@@ -208,7 +209,8 @@ def _key(chart: Chart) -> str:
     return f'<ul class="key">{shown}</ul>'
 
 
-def _panel(name: str, number: int, panel: Panel, square: bool) -> dict[str, Any]:
+def _panel(name: str, number: int, chart: Chart, panel: Panel) -> dict[str, Any]:
+    square = chart.name == "handovers"
     spec = json.loads(json.dumps(panel.spec))
     heat = panel.hover["kind"] == "cells"
     if not heat:
@@ -216,11 +218,17 @@ def _panel(name: str, number: int, panel: Panel, square: bool) -> dict[str, Any]
             if channel in spec["encoding"]:
                 spec["encoding"][channel]["legend"] = None  # the page has its own
     params = {one["name"]: one["value"] for one in panel.spec["params"]}
+    per_s, unit = time_unit(params.get("t1", 0))
     return {
         "id": name,
+        "figure": f"{chart.name}{number}",
         "source": number,
         "timed": "t1" in params,
         "end": params.get("t1", 0),
+        "perSecond": per_s,
+        "timeUnit": unit,
+        "design": panel.design,
+        "tops": panel.tops,
         "height": _SQUARE_HEIGHT if square else _HEAT_HEIGHT if heat else _HEIGHT,
         "spec": spec,
         "data": panel.data,

@@ -13,6 +13,7 @@ from iova.errors import InputError
 from iova.files import appearing_whole
 from iova.lab.compare import Comparison
 from iova.report.charts import charts_of
+from iova.report.charts_axes import ticks_for
 from iova.report.charts_spec import Chart, Panel
 from iova.report.smaller import smaller_png, smaller_svg
 from iova.report.table import headline
@@ -100,6 +101,8 @@ def picture_spec(chart: Chart, comparison: Comparison) -> dict[str, Any]:
     width, height = (_SQUARE, _SQUARE) if square else (_width(len(chart.panels)), _HEIGHT)
     # Designs may share the name of a parameter, which is one for all views.
     params = {one["name"]: one for panel in chart.panels for one in panel.spec["params"]}
+    if "ticks" in params:
+        params["ticks"] = {"name": "ticks", "value": ticks_for(width)}
     return {
         "title": {"text": chart.title, "subtitle": headline(comparison), "fontSize": 15},
         "params": list(params.values()),
