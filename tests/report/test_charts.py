@@ -14,7 +14,7 @@ from iova.lab.compare import compare
 from iova.report import charts, charts_data
 from iova.report.charts_axes import cpu_rows, memory_unit, ticks_for
 from iova.report.charts_spec import Line, Panel, lines, look_of
-from tables import alloc, free, trace_of
+from tables import alloc, filling_depot, free, trace_of
 
 
 def test_long_series_are_reduced_but_keep_least_and_most() -> None:
@@ -67,6 +67,16 @@ def test_a_map_leaves_out_what_is_reserved_and_what_is_never_used() -> None:
     assert all(int(one.split()[1], 16) > 0x7FFFF000 for one in rows_told[1:])
 
 
+def test_a_full_depot_is_told_of_designs_whose_depot_was_full() -> None:
+    specs = [parse_design(name) for name in ("linux-6.1,depot=2", "linux-6.1", "unbounded")]
+    shown = compare("x", trace_of(*filling_depot(6)), specs, samples=40)
+    depot = charts.charts_of(shown)[0]
+    assert "a flat top, at a length of 2 under linux-6.1,depot=2." in depot.caption
+    roomy = charts.charts_of(compare("x", trace_of(*filling_depot(6)), specs[1:], samples=40))[0]
+    assert "full and" not in roomy.caption
+    assert "flat top" not in roomy.caption
+
+
 def test_sixteen_designs_can_be_told_apart() -> None:
     assert len({look_of(i) for i in range(16)}) == 16
     assert len({look_of(i).swatch() for i in range(16)}) == 16
@@ -117,11 +127,11 @@ def test_of_grouped_cpus_charts_say_what_the_number_of_a_group_is() -> None:
     fill, handovers = named["fill"], named["handovers"]
     assert fill.panels[0].hover["y"][:2] == ["CPUs 0 to 2", "CPUs 3 to 5"]
     assert fill.panels[0].hover["names"] == ["pages on the fullest of them"]
-    assert "A row is 3 neighbouring CPUs, shown by the fullest of them." in fill.caption
+    assert "A row is 3 neighbouring CPUs, shown by the fullest." in fill.caption
     assert handovers.panels[0].hover["x"][1] == "freed on CPUs 3 to 5"
     assert handovers.panels[0].hover["y"][1] == "allocated on CPUs 3 to 5"
     assert handovers.panels[0].hover["names"] == ["frees, the sum of these CPUs'"]
-    assert "A cell is the sum of 3 neighbouring CPUs by 3." in handovers.caption
+    assert "A cell is the sum of 3 by 3 neighbouring CPUs." in handovers.caption
 
 
 def test_of_more_cpus_than_a_table_has_rows_the_fullest_are_several() -> None:
@@ -198,7 +208,7 @@ def test_time_is_told_in_a_unit_of_its_size(end: float, title: str, labels: list
 
 
 def test_a_narrow_axis_of_time_has_fewer_ticks() -> None:
-    assert [ticks_for(width) for width in (90, 200, 400, 1200)] == [2, 2, 5, 8]
+    assert [ticks_for(width) for width in (90, 200, 400, 1200)] == [2, 3, 6, 8]
 
 
 def test_memory_is_told_in_units_of_its_size() -> None:

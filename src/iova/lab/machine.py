@@ -276,6 +276,8 @@ def _allocator_side(
         fixed_depot_bytes=0 if depot_max is None else 8 * depot_max * classes * domains,
         series=series,
         tables=sample_tables(machine, plan, series),
+        depot_max=depot_max,
+        domains=domains,
     )
 
 

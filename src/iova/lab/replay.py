@@ -93,6 +93,8 @@ class ReplayResult:
     fixed_depot_bytes: int  #: depot arrays, where a design's depot is fixed
     series: pl.DataFrame | None = field(default=None, repr=False)  #: counters over time
     tables: SampleTables | None = field(default=None, repr=False)  #: with some of the samples
+    depot_max: int | None = None  #: most full magazines of a depot; None: no bound
+    domains: int = 1
 
     def count(self, name: str) -> int:
         """One counter, summed over the size classes and the sizes beyond them."""
@@ -289,6 +291,8 @@ def _result(
         fixed_depot_bytes=0 if depot_max is None else 8 * depot_max * classes * domains,
         series=series,
         tables=sample_tables(core, plan, series),
+        depot_max=depot_max,
+        domains=domains,
     )
 
 

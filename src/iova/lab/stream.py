@@ -203,4 +203,6 @@ class _Replay:
             classes=tuple(core.counters(k) for k in range(classes)),
             beyond=core.counters(_core.BEYOND_CLASSES),
             fixed_depot_bytes=fixed,
+            depot_max=depot_max,
+            domains=len(self._made),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from iova.lab.compare import Comparison
+from iova.lab.replay import ReplayResult
 from iova.report.charts_axes import BYTES, memory_unit
 from iova.report.charts_data import MOST_COLUMNS, Floats, columns_for, growth, reduced, seconds
 from iova.report.charts_heat import heat_maps
@@ -78,7 +80,7 @@ def charts_of(
         tuple(one.design for one in whose), tuple(frames), t, end, share, panel_columns
     )
     cpus = comparison.simulation.cpus if comparison.simulation else None
-    charts = [_depot(series), _pages(series), _served(series)]
+    charts = [_depot(series, comparison.results), _pages(series), _served(series)]
     if cpus is not None:
         charts += [_throughput(series), _waits(series, cpus)]
     charts += [_steps(series), _memory(series)]
@@ -88,7 +90,7 @@ def charts_of(
 # ---------------------------------------------------------------------------- lines, stacks
 
 
-def _depot(s: _Series) -> Chart:
+def _depot(s: _Series, results: Sequence[ReplayResult]) -> Chart:
     sizes = [
         name.removeprefix("depot_") for name in s.frames[0].columns if name.startswith("depot_")
     ]
@@ -109,11 +111,24 @@ def _depot(s: _Series) -> Chart:
     return Chart(
         "depot",
         "Length of the depot, by size class",
-        "Full magazines that no CPU holds, those of all domains together. A flat top is a depot"
-        " that is full and throws the rest into the tree; a slope to the right of a peak is reclaim"
-        " giving back.",
+        "Full magazines that no CPU holds, those of all domains together. A slope to the right of a"
+        f" peak is allocations that fetch them, or reclaim giving back.{_full_depots(results)}",
         tuple(panels),
     )
+
+
+def _full_depots(results: Sequence[ReplayResult]) -> str:
+    """Which designs' depots were full, and of what length that is."""
+    full: dict[int, list[str]] = {}
+    for one in results:
+        if one.depot_max is not None and one.totals["depot_peak"] >= one.depot_max > 0:
+            full.setdefault(one.depot_max, []).append(one.design)
+    if not full:
+        return ""
+    bounds = "; ".join(f"{length:,} under {', '.join(names)}" for length, names in full.items())
+    if any(one.domains > 1 for one in results):
+        return f" A domain's depot was full, at {bounds}, and threw the rest into the tree."
+    return f" A flat top is a depot that is full, at {bounds}, and throws the rest into the tree."
 
 
 def _pages(s: _Series) -> Chart:
