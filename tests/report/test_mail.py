@@ -79,10 +79,12 @@ def test_a_mail_has_confidence_units_and_whole_legends() -> None:
     assert "+-" not in mail_text([compared("linux-6.1")], "")
 
 
-def test_only_a_mail_about_a_workload_speaks_of_seeds() -> None:
+def test_only_a_mail_about_a_workload_of_several_seeds_says_whose_charts_it_has() -> None:
     replayed = compare("x", trace_of(*filling_depot(2)), [parse_design("unbounded")])
     assert "its first seed" not in " ".join(mail_text([replayed], "").split())
-    assert "its first seed" in " ".join(mail_text([replayed, compared()], "").split())
+    several = compared(seeds=[1, 2])
+    assert "its first seed" not in " ".join(mail_text([replayed, compared()], "").split())
+    assert "its first seed" in " ".join(mail_text([replayed, several], "").split())
 
 
 def test_names_in_a_mail_do_not_steer_a_terminal() -> None:

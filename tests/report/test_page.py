@@ -75,6 +75,13 @@ def test_the_page_says_what_it_rests_on() -> None:
     assert "A replay executes" in outside
 
 
+def test_only_of_several_seeds_a_page_says_whose_charts_it_shows() -> None:
+    told = "those of its first seed"
+    assert told not in page.render_page([comparison()], command="")
+    assert told not in page.render_page([compared(samples=20)], command="")
+    assert told in page.render_page([comparison(), compared(samples=20, seeds=[1, 2])], command="")
+
+
 def test_text_of_a_trace_and_command_can_not_become_markup() -> None:
     text = page.render_page([comparison(HOSTILE, kernel=HOSTILE)], command=HOSTILE)
     assert "<script>alert" not in text

@@ -83,6 +83,6 @@ def limits(comparisons: Sequence[Comparison]) -> str:
     if any(comparison.simulation for comparison in comparisons):
         told.append(MACHINE_LIMITS)
     told.append(CHART_LIMITS)
-    if any(comparison.simulation for comparison in comparisons):
+    if any(one.simulation and len(one.simulation.seeds) > 1 for one in comparisons):
         told.append(SEED_LIMITS)
     return " ".join(told)
