@@ -5,6 +5,7 @@ Screenshots of what was looked at stay in ``build/screenshots``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,28 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
         compared(*names, samples=400, tables=True),
     ]
     return written(tmp_path_factory.mktemp("report") / "both.html", shown)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of eight designs, one of which has a long name, on a machine of 256 CPUs."""
+    names = ["linux-6.1", *(f"linux-6.12,threshold={i}" for i in range(1, 6)), "linux-7.3"]
+    names.append("linux-6.12,threshold=6,delay_ms=99,magazine=127")
+    rows = filling_depot(12, gap_ns=1_000_000)
+    rows += [dict(row, cpu=row["t"] // 1000 % 256) for row in filling_depot(1)]
+    shown = compare("many", trace_of(*_one_after_the_other(rows), cpus=256),
+                    [parse_design(name) for name in names], samples=200, tables=True)  # fmt: skip
+    return written(tmp_path_factory.mktemp("report") / "many.html", [shown])
+
+
+def _one_after_the_other(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Two traces as one, the slots of the second numbered on."""
+    starts = [i for i, row in enumerate(rows) if row["t"] == 0]
+    first = rows[: starts[1]]
+    span, slots = first[-1]["t"] + 1000, max(row["slot"] for row in first) + 1
+    return first + [
+        row | {"t": row["t"] + span, "slot": row["slot"] + slots} for row in rows[starts[1] :]
+    ]
 
 
 def written(path: Path, shown: Any) -> Path:
@@ -204,6 +227,105 @@ def test_switching_a_design_off_hides_its_panels_and_its_lines(
         it.page.locator("[data-switch='1']").last.click()
         assert it.page.locator("#depot0-1").is_visible()
         assert it.value(lines) == before
+
+
+def test_panels_of_many_designs_stand_in_line_whatever_their_names(
+    browser: Browser, many: Path
+) -> None:
+    with Opened(browser, many, viewport={"width": 1100, "height": 900}) as it:
+        it.look("many")
+        rows: dict[float, set[float]] = {}
+        titles: list[float] = []
+        for i in range(8):
+            panel = it.page.locator("#depot0 .panel").nth(i)
+            box, chart = panel.bounding_box(), panel.locator(".chart").bounding_box()
+            title = panel.locator("h4").bounding_box()
+            assert box
+            assert chart
+            assert title
+            rows.setdefault(box["y"], set()).add(chart["y"])
+            titles.append(title["height"])
+        assert max(titles) > min(titles), "no title has a second line"
+        assert len(rows) < 8
+        assert all(len(charts) == 1 for charts in rows.values())
+
+
+def test_the_eighth_line_is_not_the_first_s(browser: Browser, many: Path) -> None:
+    with Opened(browser, many) as it:
+        looks = it.value(
+            """[...document.querySelectorAll('#memory0-0 .mark-line path[d^=M]')].map((one) =>
+                 one.getAttribute("stroke") + one.getAttribute("stroke-dasharray"))"""
+        )
+        assert len(set(looks)) == len(looks) == 8
+        swatches = it.value(
+            "[...document.querySelectorAll('.bar .dot')].map((one) => one.getAttribute('style'))"
+        )
+        assert len(set(swatches)) == 8
+
+
+def test_a_shared_scale_is_that_of_the_designs_that_are_on(browser: Browser, many: Path) -> None:
+    labels = """[...document.querySelectorAll('#depot0-1 .role-axis-label text')]
+        .map((one) => one.textContent)"""
+    with Opened(browser, many) as it:
+        before = it.value(labels)
+        for i in (0, 6):
+            it.page.locator(f"[data-switch='{i}']").click()
+        it.page.wait_for_timeout(200)
+        assert it.value(labels) != before
+        for i in (0, 6):
+            it.page.locator(f"[data-switch='{i}']").click()
+        it.page.wait_for_timeout(200)
+        assert it.value(labels) == before
+
+
+def test_without_a_design_there_are_no_empty_charts_but_a_hint(
+    browser: Browser, many: Path
+) -> None:
+    with Opened(browser, many) as it:
+        hint = it.page.get_by_text("All designs are switched off")
+        assert not hint.is_visible()
+        for i in range(8):
+            it.page.locator(f"[data-switch='{i}']").click()
+        assert hint.is_visible()
+        shown = [one.get_attribute("id") for one in it.page.locator("figure:visible").all()]
+        assert shown == ["handovers0"]  # of the trace, whatever the design
+        it.look("none")
+        it.page.locator("[data-switch='3']").click()
+        assert not hint.is_visible()
+        assert it.page.locator("#depot0-3 svg").is_visible()
+        assert it.page.locator("figure:visible").count() == 8
+        assert it.told == []
+
+
+def test_on_many_cpus_the_group_below_the_pointer_is_told(browser: Browser, many: Path) -> None:
+    with Opened(browser, many) as it:
+        tip = it.page.locator("#tip")
+        for chart, told in (
+            ("fill0-0", r" s, CPUs \d+ to \d+.*pages on the fullest of them"),
+            ("handovers0-0", r"freed on CPUs \d+ to \d+, allocated on CPUs \d+ to \d+.*the sum"),
+        ):
+            place = it.page.locator(f"#{chart}")
+            place.scroll_into_view_if_needed()
+            box = place.bounding_box()
+            assert box
+            it.page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.4)
+            expect(tip).to_have_text(re.compile(told, re.S))
+
+
+def test_on_a_phone_a_table_shows_that_it_scrolls_and_keeps_its_designs_in_sight(
+    browser: Browser, both: Path
+) -> None:
+    with Opened(browser, both, viewport={"width": 390, "height": 844}) as it:
+        table = it.page.locator(".scroll").first
+        assert table.evaluate("(one) => one.scrollWidth > one.clientWidth")
+        shades = table.evaluate("(one) => getComputedStyle(one).backgroundImage")
+        assert shades.count("linear-gradient") == 4
+        cell = table.locator("tbody td").first
+        before = cell.bounding_box()
+        table.evaluate("(one) => { one.scrollLeft = 200; }")
+        assert cell.bounding_box() == before
+        assert before
+        assert 100 < before["width"] < 180
 
 
 def test_a_zoom_in_one_chart_is_one_in_all_of_its_source(browser: Browser, both: Path) -> None:

@@ -10,6 +10,7 @@ import vl_convert
 
 from comparisons import compared
 from iova.designs import parse_design
+from iova.events import DomainInfo
 from iova.lab.compare import compare
 from iova.report import charts, charts_data
 from iova.report.charts_axes import cpu_rows, memory_unit, ticks_for
@@ -71,10 +72,19 @@ def test_a_full_depot_is_told_of_designs_whose_depot_was_full() -> None:
     specs = [parse_design(name) for name in ("linux-6.1,depot=2", "linux-6.1", "unbounded")]
     shown = compare("x", trace_of(*filling_depot(6)), specs, samples=40)
     depot = charts.charts_of(shown)[0]
-    assert "a flat top, at a length of 2 under linux-6.1,depot=2." in depot.caption
+    assert "A flat top is a depot that is full, at 2 under linux-6.1,depot=2," in depot.caption
     roomy = charts.charts_of(compare("x", trace_of(*filling_depot(6)), specs[1:], samples=40))[0]
-    assert "full and" not in roomy.caption
     assert "flat top" not in roomy.caption
+
+
+def test_of_several_domains_no_length_is_told_of_what_is_added_up() -> None:
+    rows = filling_depot(6)
+    both = [one for row in rows for one in (row, row | {"domain": 1, "slot": row["slot"] + 2000})]
+    domains = (DomainInfo(0), DomainInfo(1))
+    specs = [parse_design("linux-6.1,depot=2")]
+    shown = compare("x", trace_of(*both, domains=domains), specs, samples=40)
+    caption = charts.charts_of(shown)[0].caption
+    assert "A domain's depot was full, at 2 under" in caption
 
 
 def test_sixteen_designs_can_be_told_apart() -> None:
@@ -198,7 +208,7 @@ def test_labels_are_plain_numbers_and_counts_have_prefixes(
     [
         (250, "time, s", ["0", "50", "100", "150", "200", "250"]),
         (0.02, "time, ms", ["0", "5", "10", "15", "20"]),
-        (0.0004, "time, µs", ["0", "100", "200", "300", "400"]),
+        (0.0004, "time, µs", ["0", "50", "100", "150", "200", "250", "300", "350", "400"]),
     ],
 )
 def test_time_is_told_in_a_unit_of_its_size(end: float, title: str, labels: list[str]) -> None:

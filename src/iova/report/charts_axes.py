@@ -19,10 +19,15 @@ BYTES: Final = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 #: Units of time, the largest first: of which a chart that lasts so many s is drawn in one.
 _TIMES: Final = ((1.0, 1, "s"), (1e-3, 1000, "ms"), (0.0, 1_000_000, "µs"))
 #: A label of a time axis, and the gap to the next, take at most so many pixels.
-_TIME_LABEL_PIXELS: Final = 70
+_TIME_LABEL_PIXELS: Final = 60
 
 #: Expressions of Vega for a tick: of what is counted, with SI prefixes; of all else, without.
-_COUNTED: Final = "abs(datum.value) < 1 ? format(datum.value, '.3~r') : format(datum.value, '.4~s')"
+COUNTED: Final = "abs(datum.value) < 1 ? format(datum.value, '.3~r') : format(datum.value, '.4~s')"
+#: The same where a scale is logarithmic: of a long one only powers of ten have a label.
+POWERS: Final = (
+    "top < 20 || abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-9"
+    f" ? ({COUNTED}) : ''"
+)
 _PLAIN: Final = "format(datum.value, ',.6~r')"
 #: What there are only whole ones of.
 _WHOLE: Final = ("full magazines", "pages")
@@ -50,7 +55,7 @@ def quantity_axis(unit: str) -> Spec:
     """Title and axis of what is counted or measured; it ends at the parameter ``top``."""
     plain = unit.startswith("%") or unit in BYTES
     ticks = {"expr": "max(1, min(5, top))"} if unit in _WHOLE else 5
-    axis: Spec = {"tickCount": ticks, "labelExpr": _PLAIN if plain else _COUNTED}
+    axis: Spec = {"tickCount": ticks, "labelExpr": _PLAIN if plain else COUNTED}
     return {"title": unit, "axis": axis}
 
 
@@ -81,6 +86,7 @@ class Rows:
             "grid": False,
             "values": [i + middle for i in range(0, len(self.labels), step)],
             "labelExpr": f"[{shown}][floor(datum.value)] || ''",
+            "labelSeparation": 8,
         }
 
     def scale(self, *, falling: bool = False) -> Spec:

@@ -82,7 +82,7 @@ def _handovers(comparison: Comparison, tables: Sequence[SampleTables], s: _Shown
         )
         for d, one in enumerate(small)
     )  # fmt: skip
-    sums = f" A cell is the sum of {size} neighbouring CPUs by {size}."
+    sums = f" A cell is the sum of {size} by {size} neighbouring CPUs."
     return [
         Chart(
             "handovers",
@@ -117,7 +117,7 @@ def _fill(tables: Sequence[SampleTables], s: _Shown) -> Chart:
         )
         for d, (table, one) in enumerate(zip(tables, small, strict=True))
     )  # fmt: skip
-    grouped_cpus = f" A row is {size} neighbouring CPUs, shown by {fullest} of them."
+    grouped_cpus = f" A row is {size} neighbouring CPUs, shown by {fullest}."
     return Chart(
         "fill",
         "Fill of each CPU's magazines",

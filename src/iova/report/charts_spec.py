@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from iova.report.charts_axes import Rows, Spec, quantity_axis, ticks_for, time_axis
+from iova.report.charts_axes import COUNTED, POWERS, Rows, Spec, quantity_axis, ticks_for, time_axis
 from iova.report.charts_data import Cells, Floats
 
 #: Okabe and Ito, "Color Universal Design" (2008); its yellow and black can not be read on both
@@ -112,7 +112,7 @@ def _time_axis(end: float) -> tuple[list[Spec], Spec]:
         {"name": "t1", "value": end},
         {"name": "ticks", "value": ticks_for(400)},
     ]
-    scale = {"domainMin": {"expr": "t0"}, "domainMax": {"expr": "t1"}, "nice": False, "zero": False}
+    scale = {"domain": [{"expr": "t0"}, {"expr": "t1"}], "nice": False, "zero": False}
     return params, {"field": "t", "type": "quantitative", "scale": scale} | time_axis(end)
 
 
@@ -133,7 +133,7 @@ def lines(
     params, x = _time_axis(end)
     shown = sorted({line.design for line in series if line.design is not None})
     params += [{"name": f"d{i}", "value": True} for i in shown]
-    scale: Spec = {"domainMin": 0, "domainMax": {"expr": "top"}, "nice": True}
+    scale: Spec = {"domain": [0, {"expr": "top"}], "nice": True}
     tops = tuple(
         (design if line.design is None else line.design, float(values.max(initial=0)))
         for line in series
@@ -214,7 +214,7 @@ def stack(
     params, x = _time_axis(end)
     data = {"t": times(edges[:-1])}
     total = np.zeros(max(0, len(edges) - 1))
-    scale: Spec = {"domainMin": 0, "domainMax": {"expr": "top"}, "nice": False}
+    scale: Spec = {"domain": [0, {"expr": "top"}], "nice": False}
     layers = []
     for i, line in enumerate(series):
         data[f"m{i}"], data[f"l{i}"] = numbers(line.mean), numbers(total)
@@ -268,7 +268,7 @@ def heat(
         "orient": "bottom",
         "gradientLength": 160,
         "gradientThickness": 8,
-        "labelExpr": quantity_axis(legend)["axis"]["labelExpr"],
+        "labelExpr": POWERS if log else COUNTED,
         "tickCount": 4,
     }
     if mixed:
@@ -276,8 +276,7 @@ def heat(
         colour["legend"] = bar | {"values": [0, 1], "labelExpr": "datum.value ? 'cached' : 'live'"}
         encoding["opacity"] = {"field": "v1", "type": "quantitative", "scale": None}  # fmt: skip
     else:
-        kind: Spec = {"type": "log", "domainMin": 1} if log else {"domainMin": 0}
-        kind["domainMax"] = {"expr": "top"}
+        kind: Spec = {"domain": [int(log), {"expr": "top"}]} | ({"type": "log"} if log else {})
         params.append(_top(tops, highest))
         colour["scale"] = HEAT | kind
         colour["legend"] = bar

@@ -9,7 +9,7 @@ let printing = false;
 // On paper: two charts a page; and finer pixels, of which a printer has more.
 const PAPER_HEIGHT = 0.8, PAPER_SCALE = 3;
 // Pixels of a vertical axis; and of a label of an axis of time with the gap to the next.
-const AXIS = 50, TIME_LABEL = 70;
+const AXIS = 50, TIME_LABEL = 60;
 
 function element(tag, attributes, text) {
   const made = Object.assign(document.createElement(tag), attributes);
@@ -42,6 +42,10 @@ function spanOf(panel) {
 
 function isOn(design) {
   return design === null || !state.off.has(design);
+}
+
+function hasShown(panel) {
+  return isOn(panel.design) && panel.tops.some(([design]) => isOn(design));
 }
 
 // Where the scale ends that a chart's panels share: at the most of the designs that are shown.
@@ -108,6 +112,10 @@ function showDesigns() {
     box.checked = !state.off.has(Number(box.dataset.switch));
   for (const one of document.querySelectorAll("[data-design]"))
     one.hidden = state.off.has(Number(one.dataset.design));
+  for (const figure of document.querySelectorAll("figure"))
+    figure.hidden = !charts.some((panel) => panel.figure === figure.id && hasShown(panel));
+  for (const bar of document.querySelectorAll(".bar"))
+    bar.nextElementSibling.hidden = bar.querySelector("input[data-switch]:checked") !== null;
   for (const panel of charts)
     if (views.has(panel.id)) apply(panel.id);
     else draw(panel);

@@ -170,6 +170,7 @@ def _bar(number: int, designs: Sequence[str]) -> str:
         '<input type="range" class="from" min="0" max="1000" value="0" aria-label="time from">'
         '<input type="range" class="to" min="0" max="1000" value="1000" aria-label="time to">'
         '<output></output><button type="button">all</button></span></div>'
+        '<p class="none" hidden>All designs are switched off: switch one on to see its charts.</p>'
         '<p class="hint"><small>Drag over a chart to zoom all charts in time, double-click for all'
         " of it; point at a chart for its values.</small></p>"
     )
@@ -188,7 +189,8 @@ def _figure(number: int, chart: Chart, panels: list[dict[str, Any]]) -> str:
         own = "" if panel.design is None else f' data-design="{panel.design}"'
         head = f"<h4>{html.escape(panel.title)}</h4>" if panel.title else ""
         kind = "chart square" if square else "chart"
-        boxes += f'<div class="panel"{own}>{head}<div class="{kind}" id="{name}"></div></div>'
+        whole = "panel" if panel.title else "panel plain"
+        boxes += f'<div class="{whole}"{own}>{head}<div class="{kind}" id="{name}"></div></div>'
     return (
         f'<figure id="{chart.name}{number}"><figcaption><h3>{html.escape(chart.title)}</h3>'
         f"<p>{html.escape(chart.caption)}</p></figcaption>{_key(chart)}"
