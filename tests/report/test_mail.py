@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,16 @@ def test_pictures_are_written_whole_under_harmless_names(tmp_path: Path) -> None
         content = path.read_bytes()
         assert content.startswith(b"\x89PNG" if path.suffix == ".png" else b"<svg")
         assert len(content) > 3000
+
+
+def test_a_long_design_s_name_does_not_reach_into_its_neighbour_s() -> None:
+    long = "linux-6.12,threshold=1000000,delay_ms=10000,magazine=127"
+    specs = [parse_design(name) for name in (long, "linux-6.1", "unbounded", "linux-7.3")]
+    shown = compare("x", trace_of(*filling_depot(3)), specs, samples=40)
+    svg = pictures.drawn(charts_of(shown)[0], shown)["svg"].decode()
+    assert f">{long}<" not in svg
+    assert re.search(r">linux-6.12,threshold=[^<]*…<", svg)
+    assert ">linux-6.1<" in svg
 
 
 def test_who_is_stopped_while_pictures_are_drawn_finds_none(

@@ -125,4 +125,6 @@ def _view(panel: Panel, width: int, height: int) -> dict[str, Any]:
     view = {key: value for key, value in panel.spec.items() if key != "params"}
     if panel.hover["kind"] == "cells":
         view["mark"] = {"type": "rect", "clip": True}  # the page's cells overlap
-    return view | {"data": {"values": rows}, "width": width, "height": height, "title": panel.title}
+    # A long name ends in dots rather than in its neighbour's.
+    title = {"text": panel.title, "limit": width + _AXIS // 2}
+    return view | {"data": {"values": rows}, "width": width, "height": height, "title": title}
