@@ -1,7 +1,7 @@
 """Finds an order of points in which each gives its recorded result.
 
 Points are executed at their deadlines, one after the other, and each result is checked at once. If
-a point X fails at its deadline, five repairs are tried, in this order:
+a point X fails at its deadline, six repairs are tried, in this order:
 
 1. if X got the result of another open point (entered, not yet executed), that one first, and so on
    with what X gets then;
@@ -10,7 +10,9 @@ a point X fails at its deadline, five repairs are tried, in this order:
    magazine with the depot, nearest first, and all that was undone again after it;
 4. the same for another open point, back into its interval, then X at its deadline or together
    with the other;
-5. two or three other open points first, then X: needed where many CPUs crowd at one tree.
+5. two or three other open points first, then X: needed where many CPUs crowd at one tree;
+6. if X took a magazine off the depot: an executed exchange with the depot back into its interval,
+   before another one. Which of two magazines was put on the other shows only when one is taken.
 
 A repair is accepted if every point it moves gives its recorded result. If nothing repairs a point,
 the repairs shortly before it are reconsidered, last one first: each may have given the recorded
@@ -44,6 +46,10 @@ HOPELESS: Final = 8
 
 class State(Protocol):
     """What points act on."""
+
+    @property
+    def shows_late(self) -> bool:
+        """Whether two steps in the wrong order may give their results, and a later one not."""
 
     def execute(self, point: int) -> bool:
         """Execute a point; whether it gave its recorded result."""
@@ -148,8 +154,8 @@ class _Search:
     def _repair(self, point: int) -> int:
         """Do something about ``point``, just executed in vain; the last point dealt with."""
         if self._may_search():
-            self._state.undo()
-            ways = self._ways(point)
+            exchanged = self._state.undo()
+            ways = self._ways(point, exchanged)
             moved = next(ways, 0)
             if moved:
                 self._budget.repairs -= 1
@@ -177,7 +183,7 @@ class _Search:
     # Ways to repair a failure. Each carries out one way after another, and takes it back when it
     # is asked for the next one; with the last one gone everything is as it was.
 
-    def _ways(self, point: int) -> Iterator[int]:
+    def _ways(self, point: int, exchanged: bool) -> Iterator[int]:
         others = self._open(point)
         yield from self._in_place_of(point, others)
         yield from self._after(point, permutations(others, 1))
@@ -187,6 +193,8 @@ class _Search:
             yield from self._earlier([other, point], [])
         for first in MORE_FIRST:
             yield from self._after(point, permutations(others[:CROWD], first))
+        if exchanged and self._state.shows_late:
+            yield from self._exchanged_earlier(point)
 
     def _open(self, point: int) -> list[int]:
         """Points entered and not executed at the deadline of ``point``."""
@@ -244,6 +252,32 @@ class _Search:
                     self._commit(again)
                     yield len(again)
                     self._take_back(len(again))
+        self._put_back(undone)
+
+    def _exchanged_earlier(self, point: int) -> Iterator[int]:
+        """An executed exchange before another that it overlaps, nearest first, then ``point``."""
+        executed = self._executed
+        undone: list[int] = []
+        exchanges: list[int] = []  # of those undone, what may go before all of them
+        while executed and len(undone) < LONGEST_WINDOW and self._budget.executions > 0:
+            before = executed[-1]
+            exchanges = [one for one in exchanges if self._entry[one] <= self._end[before]]
+            exchanged = self._state.undo()
+            executed.pop()
+            undone.append(before)
+            if not exchanged:
+                continue
+            for one in reversed(exchanges):
+                again = [one, *(other for other in reversed(undone) if other != one), point]
+                if self._execute_all(again):
+                    self._commit(again)
+                    yield len(again)
+                    self._take_back(len(again))
+            exchanges.append(before)
+        self._put_back(undone)
+
+    def _put_back(self, undone: list[int]) -> None:
+        """Execute again what was undone, last first."""
         self._budget.executions -= 2 * len(undone)
         for before in reversed(undone):
             self._state.execute(before)

@@ -59,6 +59,8 @@ class CacheState:
         self.capacity = capacity
         self._log: list[tuple[int, int, int, int, list[int] | None]] = []
 
+    shows_late: Final = True  #: in which order magazines were put on the depot
+
     def execute(self, point: int) -> bool:
         """Execute a point; whether it gave its recorded result."""
         kind = self._kind[point]

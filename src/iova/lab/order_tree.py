@@ -8,6 +8,7 @@ search's budget.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from iova._core import RawDomain
 from iova.lab.order import Budget
@@ -39,6 +40,8 @@ class TreeState:
         self._steps: list[int] = []
         self._stale = False
         self._got: int | None = None
+
+    shows_late: Final = False  #: nearly always the next insert tells
 
     def execute(self, point: int) -> bool:
         """Execute a point; whether it gave its recorded result."""
