@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +16,8 @@ from commands import iova
 from iova.lab.sweep_local import run_locally
 from iova.lab.sweep_spec import read_spec
 from iova.lab.sweep_work import tasks_of
-from sweeps import CELLS, SPEC, make_folder
+from sweeps import CELLS, make_folder
+from waiting import eventually
 
 DEADLY = """
 import os, pathlib
@@ -31,6 +31,16 @@ class Deadly:
         if deaths < self.lives:
             pathlib.Path(f'death-{deaths}').touch()
             os.kill(os.getpid(), 9)
+"""
+
+GATE = """
+import pathlib, time
+class Gate:
+    arm_delay_ns = 1
+    def look(self, view):
+        pathlib.Path('waits').touch()
+        while not pathlib.Path('go').exists():
+            time.sleep(0.01)
 """
 
 
@@ -96,32 +106,32 @@ def is_worker(pid: int) -> bool:
         return False
 
 
-def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    cells = 24
-    spec = make_folder(
-        tmp_path, SPEC.replace("seeds = [1, 2]", f"seeds = {[*range(cells // 2)]}"), duration_s=0.1
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(spec: Path) -> None:
+    folder = spec.parent
+    (folder / "gate.py").write_text(GATE)
+    designs = ["linux-6.1", "linux-6.12", "gate:Gate"]
+    spec.write_text(
+        '[[source]]\nsource = "fleet/*.parquet"\n'
+        + "".join(f'[[design]]\ndesign = "{design}"\n' for design in designs)
     )
-    total = cells + 4
     command = [sys.executable, "-m", "iova", "sweep", spec.name, "--jobs", "1"]
     running = subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
-    journal = tmp_path / "sweep.parquet.journal"
-    deadline = time.monotonic() + 60
-    while finished(journal) < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    eventually((folder / "waits").exists, 60)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does: the workers get it, too
     _, error = running.communicate(timeout=30)
     assert running.returncode == 130, error
     assert "cells are done and kept in sweep.parquet.journal" in error
     assert "Traceback" not in error
-    kept = finished(journal)
-    assert 3 <= kept < total
-    assert not (tmp_path / "sweep.parquet").exists()
-    told = json.loads(iova("sweep", spec.name, "--json", cwd=tmp_path))
-    assert (told["cells"], told["ran"], told["reused"]) == (total, total - kept, kept)
-    assert finished(journal) == total
+    journal = folder / "sweep.parquet.journal"
+    assert finished(journal) == 2
+    assert not (folder / "sweep.parquet").exists()
+    (folder / "go").touch()
+    told = json.loads(iova("sweep", spec.name, "--json", cwd=folder))
+    assert (told["cells"], told["ran"], told["reused"]) == (6, 4, 2)
+    assert finished(journal) == 6
 
 
 def finished(journal: Path) -> int:
