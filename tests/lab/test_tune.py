@@ -103,6 +103,27 @@ def test_a_planted_threshold_of_a_trace_is_found_by_replaying_it() -> None:
     assert not below.trial.is_feasible
 
 
+def flat_above(needed: int, reached: int) -> Formula:
+    """What a threshold of so many serves is enough, and one that is never reached costs no more."""
+
+    def of(given: dict[str, float]) -> dict[str, float]:
+        threshold = given["threshold"]
+        return {
+            "cached_percent": 90.0 if threshold >= needed else 80.0,
+            "memory_kib_peak": 1000.0 + min(threshold, reached),
+        }
+
+    return Formula(of)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_edge_of_a_target_is_found_from_where_more_costs_nothing(seed: int) -> None:
+    tuning = found(flat_above(needed=37, reached=60), targets=("cache>=85",), seed=seed, trials=60)
+    assert params(tuning.best, tuning.space) == {"threshold": 37, "delay_ms": None, "batch": None}
+    searched = [trial for trial in tuning.trials if trial.how in ("search", "refine")]
+    assert len(searched) <= 61
+
+
 def test_a_planted_depot_of_a_workload_is_found() -> None:
     """The least fixed depot that serves as many from magazines as an unbounded one does."""
     subject = WorkloadSubject("busy", busy(duration_s=0.05), TABLE, (1,))

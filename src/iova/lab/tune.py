@@ -159,6 +159,7 @@ def tune(
     try:
         bench.measure(tuple(None for _ in space.ranges), "as given")
         study.search(trials)
+        _tighten(bench, trials)
         _refine(bench, trials)
         best = _simplified(bench)
         if best:
@@ -302,10 +303,49 @@ def _quiet_optuna() -> Iterator[None]:
 # --------------------------------------------------------------------------------- refine
 
 
+def _best_of_search(bench: Bench) -> Trial | None:
+    """The best setting that says what each parameter is."""
+    searched = [t for t in bench.trials if t.problem is None and None not in t.values]
+    return min(searched, key=bench.rank, default=None)
+
+
+def _tighten(bench: Bench, trials: int) -> None:
+    """From the best setting, as near to the targets' edge as a parameter may go.
+
+    Where more costs nothing more, such as a threshold that is never reached, neither proposals nor
+    steps tell in which direction the edge lies.
+    """
+    best = _best_of_search(bench)
+    if best is None or not best.is_feasible:
+        return
+    for i, one in enumerate(bench.space.ranges):
+        for end in (one.low, one.high):
+            if len(bench.trials) > trials:
+                return
+            beyond = bench.measure(_with(best.values, i, end), "refine")
+            if beyond.problem is None and not beyond.is_feasible:
+                best = min(best, _edge(bench, best, beyond, i, trials), key=bench.rank)
+
+
+def _edge(bench: Bench, met: Trial, missed: Trial, i: int, trials: int) -> Trial:
+    """The last setting that meets the targets on the way to one that does not, by halving."""
+    one = bench.space.ranges[i]
+    while len(bench.trials) <= trials:
+        ends = [trial.values[i] for trial in (met, missed)]
+        middle = one.value_at(sum(one.place_of(end) for end in ends if end is not None) / 2)
+        if middle in ends:
+            break
+        found = bench.measure(_with(met.values, i, middle), "refine")
+        if found.is_feasible:
+            met = found
+        else:
+            missed = found
+    return met
+
+
 def _refine(bench: Bench, trials: int) -> None:
     """Pattern search from the best setting, until single steps make nothing better."""
-    searched = [t for t in bench.trials if t.problem is None and None not in t.values]
-    best = min(searched, key=bench.rank, default=None)
+    best = _best_of_search(bench)
     size = _FIRST_STEP
     while best and size > _LAST_STEP and len(bench.trials) <= trials:
         before = best
