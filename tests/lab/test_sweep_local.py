@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from commands import iova
+from commands import iova, run_iova
 from iova.lab.sweep_local import run_locally
 from iova.lab.sweep_spec import read_spec
 from iova.lab.sweep_work import tasks_of
@@ -79,6 +79,20 @@ def test_a_process_that_dies_costs_its_cell_a_second_try_and_no_other_anything(
     assert "looked" not in told
     if failed:
         assert "its process died 2 times (SIGKILL)" in table["error"][0]
+
+
+def test_a_cell_that_failed_does_not_count_beside_means_without_it(spec: Path) -> None:
+    (spec.parent / "bad.py").write_text(
+        "class Bad:\n    arm_delay_ns = 1\n    def look(self, view):\n        1 // 0\n"
+    )
+    spec.write_text(
+        '[[source]]\nsource = "fleet/*.parquet"\n'
+        + "".join(f'[[design]]\ndesign = "{design}"\n' for design in ("bad:Bad", "unbounded"))
+    )
+    told = run_iova("sweep", spec.name, cwd=spec.parent).stdout.splitlines()
+    rows = [line.split() for line in told]
+    assert ["bad:Bad", "0", "failed"] in rows
+    assert ["unbounded", "2"] in [row[:2] for row in rows]
 
 
 def test_whoever_stops_iterating_ends_the_processes(spec: Path) -> None:

@@ -21,6 +21,7 @@ MOST_FAILED: Final = 10
 MOST_DESIGNS: Final = 40
 
 _LEGEND: Final = """\
+  cells   those that did not fail
   cache%  allocations served from magazines: mean over the cells, and the least
   waste   mean cached pages / peak live pages: mean, and the most
   KiB     peak memory at Linux's sizes: mean, and the most"""
@@ -78,7 +79,7 @@ def overview(outcome: Outcome) -> Table:
     for head in ("cells", "cache%", "least", "waste", "most", "KiB", "most"):
         table.add_column(head, justify="right", no_wrap=True)
     grouped = outcome.table.group_by("design", maintain_order=True).agg(
-        pl.len().alias("cells"),
+        pl.col("error").is_null().sum().alias("cells"),
         pl.col("cached_percent").mean().alias("cache"),
         pl.col("cached_percent").min().alias("least"),
         pl.col("waste").mean().alias("waste"),
