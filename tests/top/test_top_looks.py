@@ -66,6 +66,15 @@ def test_a_trace_is_played_to_its_last_call_and_then_ends(burst: Trace) -> None:
     assert recorded.look(1.0) is None
 
 
+def test_what_a_trace_lost_is_told_as_recorded_and_under_a_design() -> None:
+    trace = trace_of(*filling_depot(1), lost_events=7)
+    for source in (Recorded("t", trace, 1.0), Replayed("t", trace, parse_design("linux-6.12"), 1)):
+        first, second = source.look(0.0), source.look(1.0)
+        assert first is not None
+        assert second is not None
+        assert rates_between(first, second).to_json()["lost"] == 7
+
+
 def test_a_domain_is_called_by_its_device_if_it_alone_has_it() -> None:
     trace = trace_of(
         *(

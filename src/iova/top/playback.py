@@ -104,6 +104,7 @@ class Replayed:
         self.speed: float | None = speed
         calls = trace.events.filter(pl.col("op").is_in(_CALLS) & pl.col("domain").is_not_null())
         self._clock = _Clock(calls["t"], trace)
+        self._lost = trace.info.lost_events
         names = domain_names(trace)
         self._domains = [
             _DomainReplay(names.get(number, str(number)), prepare(trace, domain=number), design,
@@ -129,6 +130,7 @@ class Replayed:
             cells,
             memory_bytes=sum(domain.linux_bytes() for domain in self._domains),
             cpus=source.online,
+            lost=self._lost,
         )
 
     def close(self) -> None:
