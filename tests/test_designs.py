@@ -156,6 +156,34 @@ def test_a_constructor_that_raises_is_told(module: str) -> None:
         parse_design(f"{module}:Raising")
 
 
+@pytest.mark.parametrize("name", ["depot_max", "arm_delay_ns", "empties_max", "tree", "hold"])
+def test_an_attribute_of_megabytes_makes_no_error_of_megabytes(name: str) -> None:
+    for value in ("200ms" * 1_000_000, [7] * 1_000_000):
+        kind = type("Bad", (), {"look": print, name: value})
+        with pytest.raises(ValueError, match=name) as told:
+            _core.Design(kind())
+        assert len(str(told.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "raise ValueError('x' * 5_000_000)",
+        "class Long:\n    def __init__(self):\n        raise ValueError('x' * 5_000_000)",
+    ],
+    ids=["of its module", "of its constructor"],
+)
+def test_what_a_user_s_code_raises_is_told_at_a_length_that_can_be_read(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "long_design_of_its_module" if content.startswith("raise") else "long_design"
+    (tmp_path / f"{module}.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DesignError, match="xxx") as told:
+        parse_design(f"{module}:Long")
+    assert len(str(told.value)) < 600
+
+
 def test_a_policy_is_recognised_by_its_hook() -> None:
     class Idle:
         def look(self, view: object) -> None: ...

@@ -123,10 +123,11 @@ cdef class Design:
     cdef set_value(self, int i, value):
         cdef const c.iova_param *param = &self.design.params[i]
         if not isinstance(value, int):
-            raise ValueError(f"{self.name}: {param.name.decode()}={value} is not a whole number")
+            raise ValueError(f"{self.name}: {param.name.decode()}={brief(value)} is not a whole "
+                             "number")
         automatic = param.automatic != NULL and value == AUTO
         if not automatic and not param.minimum <= value <= param.maximum:
-            raise ValueError(f"{self.name}: {param.name.decode()}={value} is not within "
+            raise ValueError(f"{self.name}: {param.name.decode()}={brief(value)} is not within "
                              f"{param.minimum}..{param.maximum}")
         self.values[i] = value
 
@@ -134,7 +135,7 @@ cdef class Design:
         if params:
             raise ValueError("parameters of a Python policy go to its constructor")
         if not callable(getattr(policy, "look", None)):
-            raise TypeError(f"{policy!r} is no policy: it has no method look(view)")
+            raise TypeError(f"{show(policy)} is no policy: it has no method look(view)")
         self.policy = policy
         self.name = str(getattr(policy, "name", type(policy).__name__))
         self.name_bytes = self.name.encode()
@@ -148,9 +149,10 @@ cdef class Design:
         depot_max = getattr(policy, "depot_max", None)
         delay_ns = getattr(policy, "arm_delay_ns", 100_000_000)
         if depot_max is not None and not (isinstance(depot_max, int) and 0 <= depot_max < 2**64):
-            raise ValueError(f"{self.name}: depot_max={depot_max!r} is no count of magazines")
+            raise ValueError(f"{self.name}: depot_max={show(depot_max)} is no count of magazines")
         if not (isinstance(delay_ns, int) and 1 <= delay_ns < 2**63):
-            raise ValueError(f"{self.name}: arm_delay_ns={delay_ns!r} is no positive time in ns")
+            raise ValueError(f"{self.name}: arm_delay_ns={show(delay_ns)} is no positive time "
+                             "in ns")
         self.asked.depot_max = ANCHOR if depot_max is None else depot_max
         self.asked.arm_delay_ns = delay_ns
         self.asked.magazines_at_first_use = bool(getattr(policy, "magazines_at_first_use", True))
@@ -159,7 +161,8 @@ cdef class Design:
         self.asked.unbound = bool(getattr(policy, "unbound", False))
         empties_max = getattr(policy, "empties_max", 0)
         if not (isinstance(empties_max, int) and 0 <= empties_max < 2**64):
-            raise ValueError(f"{self.name}: empties_max={empties_max!r} is no count of magazines")
+            raise ValueError(f"{self.name}: empties_max={show(empties_max)} is no count of "
+                             "magazines")
         self.asked.empties_max = empties_max
         tree, magazine, classes, hold = [getattr(policy, name, None) for name in OPTIONS]
         self.change(tree, magazine, classes, hold)
@@ -167,22 +170,22 @@ cdef class Design:
     cdef change(self, tree, magazine, classes, hold):
         if tree is not None:
             if tree not in ("linear", "indexed"):
-                raise ValueError(f"{self.name}: tree={tree} is neither linear nor indexed")
+                raise ValueError(f"{self.name}: tree={brief(tree)} is neither linear nor indexed")
             self.asked.indexed = tree == "indexed"
             self.walks = tree == "linear"
         if magazine is not None:
             if not can_hold(magazine):
-                raise ValueError(f"{self.name}: magazine={magazine} is not 2**n - 1 entries within "
-                                 f"{c.IOVA_MAGAZINE_LEAST}..{c.IOVA_MAGAZINE_MOST}")
+                raise ValueError(f"{self.name}: magazine={brief(magazine)} is not 2**n - 1 entries "
+                                 f"within {c.IOVA_MAGAZINE_LEAST}..{c.IOVA_MAGAZINE_MOST}")
             self.asked.magazine = magazine
         if classes is not None:
             if not (isinstance(classes, int) and 1 <= classes <= c.IOVA_MAX_CLASSES):
-                raise ValueError(f"{self.name}: classes={classes} is not within "
+                raise ValueError(f"{self.name}: classes={brief(classes)} is not within "
                                  f"1..{c.IOVA_MAX_CLASSES}")
             self.asked.classes = classes
         if hold is not None:
             if not (isinstance(hold, int) and 1 <= hold <= c.IOVA_MAGAZINE_MOST):
-                raise ValueError(f"{self.name}: hold={hold} is not within "
+                raise ValueError(f"{self.name}: hold={brief(hold)} is not within "
                                  f"1..{c.IOVA_MAGAZINE_MOST} ranges")
             self.asked.tree_batch = hold
 
@@ -283,6 +286,11 @@ cdef show(value):
         return _shown.repr(value)
     except Exception:  # too many digits, or a user's own
         return f"some {type(value).__name__}"
+
+
+cdef brief(value):
+    """A value as its user wrote it, but of a length that a line has room for."""
+    return value if isinstance(value, str) and len(value) <= _shown.maxstring else show(value)
 
 
 cdef object whole(name, value):

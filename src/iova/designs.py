@@ -29,7 +29,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from iova import _core
 from iova.errors import STOPS, IovaError
-from iova.words import suggestion
+from iova.words import shortened, suggestion
 
 #: A parameter's value that leaves the choice to the design.
 AUTO = _core.AUTO
@@ -227,7 +227,7 @@ class DesignSpec:
         except BaseException as error:  # a user's constructor may raise anything
             known = isinstance(error, TypeError | ValueError)
             kind = "" if known else f"{type(error).__name__}: "
-            raise DesignError(f"--design {self.text}: {kind}{error}") from error
+            raise DesignError(f"--design {self.text}: {kind}{shortened(str(error))}") from error
         made.label = self.label
         return made
 
@@ -304,7 +304,8 @@ def _load_class(text: str, name: str) -> type:
         raise
     except BaseException as error:  # a user's module may raise anything
         kind = type(error).__name__
-        raise DesignError(f"--design {text}: can not load {name}: {kind}: {error}") from error
+        told = shortened(f"{kind}: {error}")
+        raise DesignError(f"--design {text}: can not load {name}: {told}") from error
     if not isinstance(found, type):
         raise DesignError(f"--design {text}: {name} is not a class")
     return found

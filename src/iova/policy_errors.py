@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from iova import _core
 from iova.designs import DesignError, DesignSpec
 from iova.errors import STOPS
+from iova.words import shortened
 
 
 @contextmanager
@@ -33,6 +34,7 @@ def blamed_on_policy(design: DesignSpec) -> Iterator[None]:
         frames = traceback.extract_tb(error.__traceback__)
         where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
         raise DesignError(
-            f"design {design.label}: look() raised {type(error).__name__}: {error}{where}"
+            f"design {design.label}: look() raised {type(error).__name__}:"
+            f" {shortened(str(error))}{where}"
             + ("; to do nothing, return None" if isinstance(error, SystemExit) else "")
         ) from error

@@ -16,6 +16,11 @@ def counted(count: int, one: str, many: str | None = None) -> str:
     return f"{count} {noun(count, one, many)}"
 
 
+def shortened(text: str, most: int = 400) -> str:
+    """A text of others, such as an error of a user's code, without what is beyond some length."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
+
+
 def meant(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant; None: none is like it."""
     return next(iter(difflib.get_close_matches(word[:100], list(known), n=1)), None)
