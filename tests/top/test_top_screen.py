@@ -16,6 +16,7 @@ import sys
 import termios
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ from textual.widgets import DataTable, Static
 from commands import iova, run_here, run_iova
 from iova.errors import InputError
 from iova.top.look import BEYOND, About, Cell, Key, Look
+from iova.top.plain import line_of
+from iova.top.rates import rates_between
 from iova.top.screen import TopScreen
 
 pytestmark = pytest.mark.timeout(120)
@@ -154,6 +157,46 @@ def test_the_end_of_a_trace_stays_on_the_screen() -> None:
     assert on_screen(Counting(looks=3), use).failure is None
 
 
+class Busy(Counting):
+    """A long name, large numbers and losses; THE END after ``looks``."""
+
+    def __init__(self, looks: int = 4) -> None:
+        super().__init__(looks, speed=128.0)
+        self.about = About("burst8-of-a-long-name-6.12", "recorded on 6.12.117+deb12-amd64")
+
+    def look(self, elapsed_s: float) -> Look | None:
+        look = super().look(elapsed_s)
+        if look is None:
+            return None
+        n = self.looked
+        cell = Cell(54_321 * n, 54_320 * n, 54_321 * n, 12 * n, 5432, 54_321)
+        return Look(8000.0 + n, {Key("a", 4096): cell}, memory_bytes=10**8, cpus=4, lost=123_456)
+
+
+def test_80_columns_have_room_for_every_total_and_for_the_end() -> None:
+    async def use(app: TopScreen, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: "THE END" in text_of(app, "#head"))
+        room = app.query_one("#total", Static).content_size.width
+        assert room == 78
+        assert text_of(app, "#total").endswith("CPUs 54321  recl 12.0/s")
+        assert text_of(app, "#head").endswith("  8,004.0 s  x128  THE END")
+        assert text_of(app, "#memory").startswith("123456 events LOST  memory 97,656 KiB")
+        for name in ("#total", "#head"):
+            assert len(text_of(app, name)) <= room
+        await pilot.resize_terminal(100, 24)
+        await until(pilot, lambda: "+deb12-amd64  8,004.0 s" in text_of(app, "#head"))
+
+    on_screen(Busy(), use)
+
+
+def test_a_line_is_at_most_80_columns_wide() -> None:
+    first, second = (Busy().look(1.0), Busy().look(1.0))
+    assert first is not None
+    assert second is not None
+    rates = rates_between(replace(first, cells={}), replace(second, t_s=8002.0, lost=0))
+    assert len(line_of(rates)) <= 80
+
+
 def test_a_source_that_is_gone_ends_the_screen_with_its_reason() -> None:
     class Gone(Counting):
         def look(self, elapsed_s: float) -> Look | None:
@@ -238,8 +281,8 @@ def test_in_a_terminal_there_is_a_screen_that_ends_and_leaves_nothing_behind(
 def test_without_a_terminal_there_is_a_line_a_look() -> None:
     lines = iova("top", "burst8-6.12", "--speed", "3000", "--interval", "0.05").splitlines()
     assert len(lines) >= 2
-    assert all(re.match(r" +\d+\.\ds  alloc/s +\S+  free/s", line) for line in lines)
-    assert all(len(line) <= 100 for line in lines)
+    assert all(re.match(r" +\d+\.\ds alloc/s +\S+ free/s", line) for line in lines)
+    assert all(len(line) <= 80 for line in lines)
 
 
 def test_json_lines_have_the_total_and_every_row() -> None:

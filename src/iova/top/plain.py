@@ -51,21 +51,21 @@ def print_json_line(rates: Rates) -> None:
 
 
 def line_of(rates: Rates) -> str:
-    """Everything together, in one line: 80 columns where no slab is known."""
+    """Everything together, in one line: 80 columns, or more to tell slabs and losses."""
     total = rates.total
     parts = [
-        f"{rates.t_s:9.1f}s",
-        f"alloc/s {short_count(total.allocs_s):>6}",
-        f"free/s {short_count(total.frees_s):>6}",
+        f"{rates.t_s:6.1f}s",
+        f"alloc/s {short_count(total.allocs_s):>5}",
+        f"free/s {short_count(total.frees_s):>5}",
         f"tree% {percent(total.tree_percent):>5}",
-        f"depot {whole(total.depot):>5}",
-        f"cpus {whole(total.in_cpus):>6}",
+        f"depot {whole(total.depot):>4}",
+        f"cpus {whole(total.in_cpus):>5}",
         f"recl/s {rate(total.reclaimed_s)}",
     ]
     parts += [slab_text(slab) for slab in rates.slabs]
     if rates.lost:
         parts.append(f"LOST {rates.lost}")
-    return "  ".join(parts)
+    return " ".join(parts)
 
 
 def slab_text(slab: Slab) -> str:

@@ -139,6 +139,10 @@ class TopScreen(App[None]):
         del parameters
         return not (action in ("faster", "slower") and self._source.speed is None)
 
+    def on_resize(self) -> None:
+        """The head's parts share another width."""
+        self.call_after_refresh(self._show_head)
+
     # ------------------------------------------------------------------------- the looks
 
     def _tick(self) -> None:
@@ -182,8 +186,9 @@ class TopScreen(App[None]):
             self._show_rows(self._shown(self._rates))
 
     def _show_head(self) -> None:
+        """What is watched gives way where there is no room for how far it has come."""
         about = self._source.about
-        parts = [f"iova top  {printable(about.name)}, {printable(about.what)}"]
+        parts = []
         if self._rates is not None:
             parts.append(f"{self._rates.t_s:,.1f} s")
         if self._source.speed is not None:
@@ -194,24 +199,28 @@ class TopScreen(App[None]):
             parts.append("PAUSED")
         if self._domain is not None:
             parts.append(f"domain {printable(self._domain)}")
-        self.query_one("#head", Static).update(Text("  ".join(parts), no_wrap=True))
+        head = self.query_one("#head", Static)
+        watched = Text(f"iova top  {printable(about.name)}, {printable(about.what)}", no_wrap=True)
+        state = Text("".join(f"  {part}" for part in parts))
+        watched.truncate(max(0, self.size.width - 2 - state.cell_len), overflow="ellipsis")
+        head.update(watched + state)
 
     def _show_totals(self, rates: Rates) -> None:
         total = rates.total
         told = (
-            f"{total.domain}: alloc {rate(total.allocs_s)}/s  free {rate(total.frees_s)}/s"
+            f"alloc {rate(total.allocs_s)}/s  free {rate(total.frees_s)}/s"
             f"  tree {percent(total.tree_percent)}%  depot {whole(total.depot)}"
             f"  CPUs {whole(total.in_cpus)}  recl {rate(total.reclaimed_s)}/s"
         )
         self.query_one("#total", Static).update(Text(told, no_wrap=True))
-        memory = [slab_text(slab) for slab in rates.slabs]
+        memory = [total.domain, *(slab_text(slab) for slab in rates.slabs)]
         if rates.memory_bytes is not None:
             memory.append(f"memory {rates.memory_bytes >> 10:,} KiB")
         if rates.lost:
-            memory.append(f"{counted(rates.lost, 'event')} LOST")
+            memory[:1] = [f"{counted(rates.lost, 'event')} LOST"]
         name, _ = _SORTS[self._sort]
         memory.append(f"sorted by {name}{', reversed' if self._reverse else ''}")
-        memory.append(f"below: alloc/s, at most {rate(max(self._history))}")
+        memory.append(f"graph: alloc/s to {rate(max(self._history))}")
         self.query_one("#memory", Static).update(Text("  ".join(memory), no_wrap=True))
         self.query_one(Sparkline).data = list(self._history)
 
