@@ -14,6 +14,7 @@ from iova import Domain, samples
 from iova.designs import parse_design
 from iova.errors import InputError
 from iova.events import DomainInfo, Op, Trace
+from iova.lab.replay import prepare
 from iova.metrics import serve
 from iova.sources import load
 from iova.top.endpoint import Endpoint
@@ -73,6 +74,19 @@ def test_what_a_trace_lost_is_told_as_recorded_and_under_a_design() -> None:
         assert first is not None
         assert second is not None
         assert rates_between(first, second).to_json()["lost"] == 7
+
+
+def test_times_count_from_the_first_event_as_those_of_compare_do(burst: Trace) -> None:
+    span_s = prepare(burst).span_ns / 1e9
+    for source in (
+        Recorded("burst", burst, 1.0),
+        Replayed("burst", burst, parse_design("linux-6.12"), 1.0),
+    ):
+        first, last = source.look(0.0), source.look(1e6)
+        assert first is not None
+        assert last is not None
+        assert 35 < first.t_s < 36  # its first call, after its domains were made
+        assert last.t_s == pytest.approx(span_s)
 
 
 def test_a_domain_is_called_by_its_device_if_it_alone_has_it() -> None:

@@ -33,14 +33,17 @@ def domain_names(trace: Trace) -> dict[int, str]:
 
 
 class _Clock:
-    """Where in a trace we are: it starts with its first allocation or free."""
+    """Where in a trace we are: its time counts from its first event, as everywhere else.
+
+    What is shown starts with its first allocation or free.
+    """
 
     def __init__(self, times: pl.Series, trace: Trace) -> None:
         self._times = times
         calls = trace.events["t"].filter(trace.events["op"].is_in([int(Op.ALLOC), int(Op.FREE)]))
-        self._first = int(calls[0]) if len(calls) else 0
+        self._zero = int(trace.events["t"][0]) if len(calls) else 0
+        self._now: float = int(calls[0]) if len(calls) else 0
         self._last = int(calls[-1]) if len(calls) else 0
-        self._now: float = self._first
         self._row = 0
         self._over = False
 
@@ -50,7 +53,7 @@ class _Clock:
         return round(self._now)
 
     def advance(self, seconds: float) -> tuple[int, int, float] | None:
-        """Go on; the rows that passed, and seconds since the start. None: it was over."""
+        """Go on; the rows that passed, and seconds since its first event. None: it was over."""
         if self._over:
             return None
         first = self._row
@@ -61,7 +64,7 @@ class _Clock:
             if self._over
             else int(self._times.search_sorted(int(self._now), side="right"))
         )
-        return first, self._row, (self._now - self._first) / 1e9
+        return first, self._row, (self._now - self._zero) / 1e9
 
 
 class Recorded:
