@@ -90,6 +90,17 @@ def test_a_user_s_design_that_refuses_some_settings_is_tuned_all_the_same(small:
     assert "only even numbers" in told
 
 
+def test_a_parameter_that_a_user_s_class_does_not_have_is_an_error(small: Path) -> None:
+    (small.parent / "mine.py").write_text(
+        "class Half:\n    def look(self, view):\n        return None\n"
+    )
+    told = iova(
+        "tune", small, "--design", "mine:Half", "--param", "nope=1..3", "--trials", "3",
+        cwd=small.parent, status=2,
+    )  # fmt: skip
+    assert "each of 3 settings failed; the first: --design mine:Half,nope=1: " in told
+
+
 def test_without_optuna_one_sentence_says_what_to_install(small: Path) -> None:
     hidden = small.parent / "sitecustomize.py"
     hidden.write_text(

@@ -275,6 +275,20 @@ def test_where_every_setting_fails_the_first_reason_is_told() -> None:
         found(Formula(of), params=("threshold=0..3",))
 
 
+def test_where_only_the_design_as_given_runs_it_is_no_decision() -> None:
+    calls = 0
+
+    def of(given: dict[str, float]) -> dict[str, float]:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise IovaError("no such parameter")
+        return priced(given)
+
+    with pytest.raises(IovaError, match="each of 4 settings failed; the first: no such parameter"):
+        found(Formula(of), params=("threshold=0..3",))
+
+
 @pytest.mark.parametrize("share", [0.01, 0.2, 0.6, 0.99])
 def test_ctrl_c_ends_with_what_was_found_so_far(share: float) -> None:
     count, most = 0, math.inf

@@ -149,7 +149,7 @@ def tune(
         progress: told before each trial.
 
     Raises:
-        IovaError: not one setting could be measured.
+        IovaError: not one setting of the ranges could be measured.
     """
     bench = Bench(space, goals, subjects, progress, trials)
     study = _Study(bench, seed)
@@ -168,7 +168,7 @@ def tune(
     except KeyboardInterrupt:
         interrupted = True
     best = best or bench.best()
-    if best is None:
+    if best is None or (not interrupted and _is_all_refused(bench)):
         raise _nothing_ran(bench, interrupted)
     searched = [trial for trial in bench.trials if trial.how != "sensitivity"]
     return Tuning(
@@ -186,11 +186,17 @@ def tune(
     )
 
 
+def _is_all_refused(bench: Bench) -> bool:
+    """Whether values were tried and each failed: the design as given is then no decision."""
+    tried = [trial for trial in bench.trials if trial.changed]
+    return bool(tried) and all(trial.problem is not None for trial in tried)
+
+
 def _nothing_ran(bench: Bench, interrupted: bool) -> BaseException:
     if interrupted or not bench.trials:
         return KeyboardInterrupt()
-    first = bench.trials[0].problem
-    return IovaError(f"each of {len(bench.trials)} settings failed; the first: {first}")
+    failed = [trial for trial in bench.trials if trial.problem is not None]
+    return IovaError(f"each of {len(failed)} settings failed; the first: {failed[0].problem}")
 
 
 # --------------------------------------------------------------------------------- search
