@@ -78,11 +78,17 @@ class Tuning:
     importances: dict[str, float] | None
     is_exhaustive: bool  #: every setting of the space was tried
     interrupted: bool  #: by Ctrl-C: this is what was found until then
+    most_trials: int  #: that the search might try
 
     @property
     def given(self) -> Trial:
         """The design as the user gave it."""
         return self.trials[0]
+
+    @property
+    def searched(self) -> tuple[Trial, ...]:
+        """Trials of the search, without what came before and after it."""
+        return tuple(trial for trial in self.trials if trial.how in ("search", "refine"))
 
     @property
     def failed(self) -> tuple[Trial, ...]:
@@ -183,6 +189,7 @@ def tune(
         study.importances(),
         study.is_exhaustive,
         interrupted,
+        trials if space.count is None else min(trials, space.count),
     )
 
 

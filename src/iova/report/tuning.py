@@ -14,6 +14,7 @@ from iova.lab.tune import Tuning
 from iova.lab.tune_goals import Metric, Target
 from iova.lab.tune_trials import Trial, rounded
 from iova.report.table import printable, short_count, short_share, short_time
+from iova.words import counted
 
 WIDTH: Final = 80
 
@@ -39,7 +40,8 @@ class Block:
 
 def tuning_blocks(tuning: Tuning) -> list[Block]:
     """The report, in the order in which it is read: what was asked, found, and how sure it is."""
-    blocks = [Block(_asked(tuning)), Block(_trade_off_text(tuning), _trade_off(tuning))]
+    blocks = [Block(_stopped(tuning))] if tuning.interrupted else []
+    blocks += [Block(_asked(tuning)), Block(_trade_off_text(tuning), _trade_off(tuning))]
     blocks.append(Block(_decision(tuning), _by_source(tuning)))
     if tuning.sensitivity:
         blocks.append(Block(_sensitivity_text(tuning), _sensitivity(tuning)))
@@ -59,13 +61,20 @@ def shown(metric: Metric, value: float) -> str:
 # ---------------------------------------------------------------------------------- asked
 
 
+def _stopped(tuning: Tuning) -> str:
+    done = min(len(tuning.searched), tuning.most_trials)
+    return _filled(
+        f"Stopped with Ctrl-C after {done} of {counted(tuning.most_trials, 'trial')}:"
+        " this is what was found until then."
+    )
+
+
 def _asked(tuning: Tuning) -> str:
     ran = len([trial for trial in tuning.trials if trial.how != "sensitivity"])
-    ended = " (stopped with Ctrl-C)" if tuning.interrupted else ""
     every = ": every one there is" if tuning.is_exhaustive else f", seed {tuning.seed}"
     head = (
         f"{printable(tuning.space.design)} on {', '.join(map(printable, tuning.sources))}:"
-        f" {ran} settings tried{every}{ended}"
+        f" {ran} settings tried{every}"
     )
     ranges = ", ".join(str(one) + (f" {one.unit}" if one.unit else "")
                        for one in tuning.space.ranges)  # fmt: skip
