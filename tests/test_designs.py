@@ -151,6 +151,12 @@ def test_a_module_that_can_not_be_loaded_is_told(
         parse_design("broken_design_under_test:Any")
 
 
+@pytest.mark.parametrize("file", ["{}.py", "./{}", "./{}.py", "some/where/{}.py"])
+def test_where_a_file_is_named_the_module_to_write_is_told(module: str, file: str) -> None:
+    with pytest.raises(DesignError, match=f"write {module}:Mine, where the file lies"):
+        parse_design(f"{file.format(module)}:Mine")
+
+
 def test_a_constructor_that_raises_is_told(module: str) -> None:
     with pytest.raises(DesignError, match="ZeroDivisionError"):
         parse_design(f"{module}:Raising")

@@ -293,6 +293,14 @@ def _parse_value(value: str) -> Any:
     return value
 
 
+def _named_as_file(module_name: str, class_name: str) -> str:
+    """What to write instead, if a file was named where a module is to be."""
+    if "/" not in module_name and not module_name.endswith(".py"):
+        return ""
+    module = Path(module_name).name.removesuffix(".py")
+    return f". A module is named, not a file: write {module}:{class_name}, where the file lies"
+
+
 def _load_class(text: str, name: str) -> type:
     module_name, _, class_name = name.partition(":")
     here = str(Path.cwd())
@@ -305,7 +313,8 @@ def _load_class(text: str, name: str) -> type:
     except BaseException as error:  # a user's module may raise anything
         kind = type(error).__name__
         told = shortened(f"{kind}: {error}")
-        raise DesignError(f"--design {text}: can not load {name}: {told}") from error
+        hint = _named_as_file(module_name, class_name)
+        raise DesignError(f"--design {text}: can not load {name}: {told}{hint}") from error
     if not isinstance(found, type):
         raise DesignError(f"--design {text}: {name} is not a class")
     return found

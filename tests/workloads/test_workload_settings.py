@@ -46,6 +46,11 @@ def test_values_are_toml_or_else_text() -> None:
     assert workload.summary == "two words"
 
 
+@pytest.mark.parametrize(("text", "value"), [(".25", 0.25), ("2.", 2.0), ("+.5e1", 5.0)])
+def test_a_number_may_begin_or_end_with_its_point(text: str, value: float) -> None:
+    assert parsed(SMALL, f"duration_s={text}").duration_s == value
+
+
 def test_one_number_of_a_distribution_can_be_set() -> None:
     expected = Distribution("exponential", mean=7)
     for setting in (

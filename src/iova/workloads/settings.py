@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
@@ -23,6 +24,7 @@ def keys_of(kind: type) -> tuple[str, ...]:
 
 #: Characters of a setting: tomllib takes n * n steps for a dotted key of n parts.
 _LONGEST: Final = 4096
+_POINTED: Final = re.compile(r"[+-]?(\.[0-9]+|[0-9]+\.)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 _TOP: Final = keys_of(Workload)
 _MACHINE: Final = keys_of(MachineShape)
@@ -35,7 +37,7 @@ def apply_settings(raw: dict[str, Any], settings: Sequence[str]) -> dict[Path, s
 
     A key is a dotted path, ``*`` stands for every name: ``machine.cpus``, ``flow.disk.depth``,
     ``flow.*.depth``. A key alone means the machine's, or every flow's or domain's that may have
-    it. A value is a TOML value, or else text.
+    it. A value is a TOML value, a number like ``.2``, or else text.
 
     Args:
         raw: as ``tomllib`` gives it; changed.
@@ -68,6 +70,8 @@ def apply_settings(raw: dict[str, Any], settings: Sequence[str]) -> dict[Path, s
 
 
 def _value(text: str) -> Any:
+    if _POINTED.fullmatch(text):  # TOML wants a digit on both sides of a point; people do not
+        return float(text)
     try:
         parsed = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):  # nested too deeply to be any value of a workload
