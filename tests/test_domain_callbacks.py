@@ -317,6 +317,24 @@ def test_an_on_flush_that_returns_something_false_has_not_flushed(false: object)
         assert domain.stats().iotlb_flushes == 3
 
 
+def test_what_a_failed_on_flush_returned_is_told_by_flush_needed() -> None:
+    failed = pytest.raises(iova.FlushNeeded, match="on_flush returned 0, which says that it could")
+    with Domain(cpus=1, on_flush=lambda: 0) as domain, failed:
+        defer_until_flush(domain)
+
+
+def test_what_a_failed_on_flush_returned_in_the_background_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answers = [0, 0, 0]
+    with Domain(on_flush=lambda: answers.pop() if answers else None, name="nic") as domain:
+        domain.defer(domain.alloc(PAGE))
+        eventually(lambda: domain.stats().deferred == 0)
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("iova", logging.ERROR)
+    assert record.getMessage().startswith("on_flush of nic returned 0, ")
+
+
 def defer_until_flush(domain: Domain) -> None:
     """Fill the queue of a domain with one CPU."""
     defer_all(domain, domain.alloc_many(RING + 1, PAGE).tolist())

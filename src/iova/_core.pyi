@@ -462,7 +462,7 @@ class LiveDomain:
         allow_zero: bool,
         on_flush: Callable[[], object] | None,
         on_error: Callable[[BaseException], object],
-        on_flush_error: Callable[[BaseException], object],
+        on_flush_error: Callable[[BaseException | str], object],
         cpus: int = 0,
     ) -> None: ...
     @property
@@ -519,6 +519,7 @@ class LiveDomain:
         ticket: int | None = None,
         index: int | None = None,
         count: int | None = None,
+        returned: str | None = None,
     ) -> NoReturn: ...
 
 def end_live_domains(timeout_s: float) -> bool:

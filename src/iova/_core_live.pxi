@@ -90,10 +90,12 @@ cdef inline uint64_t u64(object number, str what) except? 0xffffffffffffffff:
 @cython.no_gc_clear
 cdef class FlushHook:
     cdef object call
-    cdef object report  # called with what it raised in the background ...
+    cdef object report  # called with how it failed in the background ...
     cdef bint is_reported  # ... once, until it succeeds again
     cdef set inside  # threads that are in the callback
-    cdef dict errors  # of each thread that is in defer(): what the callback raised there
+    # Of each thread that is in defer(), how the callback failed there: what it raised, or the text
+    # of what it returned.
+    cdef dict errors
 
     def __cinit__(self):
         self.inside = set()
@@ -130,16 +132,22 @@ cdef bint _call_flush_hook(FlushHook hook) noexcept:
         flushed = done is None or bool(done)
         if flushed:
             hook.is_reported = False
+        else:
+            _note_failure(hook, thread, show(done))
         return flushed
     except BaseException as error:
-        if thread in hook.errors:
-            hook.errors[thread] = error
-        elif not hook.is_reported:
-            hook.is_reported = True
-            _report(hook.report, error)
+        _note_failure(hook, thread, error)
         return False
     finally:
         hook.inside.discard(thread)
+
+
+cdef _note_failure(FlushHook hook, thread, failure):
+    if thread in hook.errors:
+        hook.errors[thread] = failure
+    elif not hook.is_reported:
+        hook.is_reported = True
+        _report(hook.report, failure)
 
 
 cdef _report(report, error):
@@ -248,10 +256,11 @@ cdef class LiveDomain:
 
     cdef fail(self, c.iova_status status, object address, object size, object limit=None,
               object align=None, object ticket=None, object index=None, object cause=None,
-              object count=None):
+              object count=None, object returned=None):
         try:
             self._failed(STATUS_NAMES[status], _whole(address), _whole(size), limit=_whole(limit),
-                         align=_whole(align), ticket=ticket, index=index, count=count)
+                         align=_whole(align), ticket=ticket, index=index, count=count,
+                         returned=returned)
         except BaseException as failed:
             if cause is None:
                 raise
@@ -264,7 +273,7 @@ cdef class LiveDomain:
         return self.live
 
     def _failed(self, status, address, size, *, limit=None, align=None, ticket=None, index=None,
-                count=None):
+                count=None, returned=None):
         """Raise what tells a failed call's caller what happened."""
         raise RuntimeError(status)
 
@@ -471,8 +480,8 @@ cdef class LiveDomain:
         is full or its oldest entry is older than 10 ms, or by ``flushed``. Never blocks.
 
         Raises:
-            FlushNeeded: a flush must come first, and there is no ``on_flush``, or it failed (then
-                what it raised is the cause). The range is still live.
+            FlushNeeded: a flush must come first, and there is no ``on_flush``, or it failed: what
+                it raised is the cause, what it returned is in the text. The range is still live.
             DoubleFree, NotAllocated, SizeMismatch, Reserved, ValueError, Closed: as ``free``.
         """
         cdef uint64_t ticket = 0, at = u64(address, "address"), n = 0
@@ -497,6 +506,8 @@ cdef class LiveDomain:
         self.leave()
         if status == c.IOVA_OK:
             return ticket
+        if isinstance(error, str):
+            self.fail(status, address, size, None, None, ticket, None, None, None, error)
         if error is not None and not isinstance(error, Exception):
             raise error  # Ctrl-C, or the end of the program; the range is still live
         self.fail(status, address, size, None, None, ticket, None, error)

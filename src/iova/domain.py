@@ -71,8 +71,9 @@ class Domain(_core.LiveDomain, ClosedOnLeaving):
             raises and changes nothing. Without it frees are believed.
         allow_zero: address 0 may be handed out, if a window holds it.
         on_flush: called with nothing when deferred frees need an IOTLB flush: it flushes what was
-            unmapped so far; False or an exception says that it could not. It runs in whichever
-            thread defers, or in the background, and may call the domain.
+            unmapped so far. None and whatever is true say that it did; an exception, and whatever
+            else is false (``False``, ``0``, an empty list), say that it could not. It runs in
+            whichever thread defers, or in the background, and may call the domain.
         name: for messages and metrics; default ``domain-1`` and so on.
         cpus: caches; more CPUs than the machine may ever have are never used. Default: as many
             as it may have.
@@ -229,10 +230,11 @@ class Domain(_core.LiveDomain, ClosedOnLeaving):
         ticket: int | None = None,
         index: int | None = None,
         count: int | None = None,
+        returned: str | None = None,
     ) -> NoReturn:
         if not hasattr(self, "name"):
             raise Closed("the domain was never opened.")
-        failure = Failure(status, address, size, limit, align, ticket, index, count)
+        failure = Failure(status, address, size, limit, align, ticket, index, count, returned)
         raise exception_of(self, failure)
 
 
@@ -301,8 +303,17 @@ def _report_policy(name: str, error: BaseException) -> None:
     )
 
 
-def _report_on_flush(name: str, error: BaseException) -> None:
-    _LOG.error("on_flush of %s raised; it is called again later", name, exc_info=error)
+def _report_on_flush(name: str, failure: BaseException | str) -> None:
+    """What it raised, or the text of what it returned."""
+    if isinstance(failure, str):
+        _LOG.error(
+            "on_flush of %s returned %s, which says that it could not flush (None says that it "
+            "did); it is called again later",
+            name,
+            failure,
+        )
+        return
+    _LOG.error("on_flush of %s raised; it is called again later", name, exc_info=failure)
 
 
 # ---------------------------------------------------------------------- all of the process

@@ -33,6 +33,7 @@ class Failure:
     ticket: int | None = None
     index: int | None = None  #: which of many addresses it was
     count: int | None = None  #: how many ranges were asked for at once
+    returned: str | None = None  #: the text of what on_flush returned, where that is why
 
 
 def exception_of(domain: Domain, failure: Failure) -> Exception:
@@ -156,10 +157,15 @@ def _reserved(domain: Domain, failure: Failure) -> str:
 
 
 def _flush_needed(failure: Failure) -> str:
+    why = (
+        "no on_flush has flushed the IOTLB"
+        if failure.returned is None
+        else f"on_flush returned {failure.returned}, which says that it could not flush the IOTLB "
+        "(None says that it did)"
+    )
     return (
-        "the frees deferred so far are too many or too old, and no on_flush has flushed the "
-        f"IOTLB: flush it, call flushed({failure.ticket}), and defer {failure.address:#x} again; "
-        "it is still live."
+        f"the frees deferred so far are too many or too old, and {why}: flush it, call "
+        f"flushed({failure.ticket}), and defer {failure.address:#x} again; it is still live."
     )
 
 
