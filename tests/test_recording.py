@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,6 +30,7 @@ from iova.lab.replay import prepare
 from iova.sources import load
 from iova.sources.parquet import write_parquet
 from scripts import output_of
+from waiting import eventually
 
 PAGE = 4096
 
@@ -337,6 +340,37 @@ def test_a_program_that_ends_without_closing_it_has_its_file_written(tmp_path: P
     """
     assert output_of(code) == ""
     assert read(path).events.filter(pl.col("op") == int(Op.ALLOC)).height == 1
+
+
+def test_a_domain_that_is_forgotten_while_recording_is_collected_and_its_file_written(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "leaked.parquet"
+    domain = Domain(name="leaked")
+    recording = domain.record(out)
+    domain.alloc(PAGE)
+    gone = weakref.ref(domain)
+    del domain, recording
+    gc.collect()
+    assert gone() is None
+    eventually(out.exists)
+    trace = read(out)
+    assert trace.info.domains[0].destroyed
+    assert trace.events["op"].to_list().count(int(Op.ALLOC)) == 1
+
+
+def test_a_recording_that_is_forgotten_at_the_end_of_a_program_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "live.parquet"
+    code = f"""
+    import gc, iova
+    domain = iova.Domain()
+    domain.record({str(path)!r})
+    domain.alloc(4096)
+    del domain
+    gc.collect()
+    """
+    assert output_of(code) == ""
+    assert read(path).info.domains[0].destroyed
 
 
 def test_a_program_that_is_killed_leaves_nothing(tmp_path: Path) -> None:

@@ -155,6 +155,9 @@ class Domain(_core.LiveDomain, ClosedOnLeaving):
     def __del__(self) -> None:
         # Before anything else of a cycle it is part of goes: no callback runs from now on.
         _core.LiveDomain.close(self)
+        recording = getattr(self, "_recording", None)
+        if recording is not None:
+            recording.abandon()
 
     def close(self) -> None:
         """Close the domain with all ranges in it; a recording of it is finished first.
@@ -204,7 +207,8 @@ class Domain(_core.LiveDomain, ClosedOnLeaving):
             room: calls held in memory before they are counted as lost, 64 bytes each, twice.
 
         Returns:
-            The recording, a context manager with ``close()``.
+            The recording, a context manager with ``close()``. Of a domain that is forgotten it is
+            finished in the background, when the domain is collected.
 
         Raises:
             DomainError: the domain is being recorded.

@@ -15,6 +15,8 @@ order calls of several threads that overlap took effect.
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import tempfile
 import threading
@@ -40,6 +42,8 @@ DRAIN_S: Final = 0.002
 MAX_ROOM: Final = 1 << 24
 #: More than the schema of a trace has.
 MAX_CPUS: Final = 8192
+
+_LOG = logging.getLogger("iova")
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def start_recording(domain: Domain, path: str | Path, room: int) -> Recording:
 class Recording(ClosedOnLeaving):
     """A recording that runs until it or its domain is closed; a context manager.
 
-    The domain is kept alive by it. A program that ends without closing it has its file written at
+    The domain is kept alive by it. If both are forgotten, the recording's own thread writes the
+    file when they are collected. A program that ends without closing it has its file written at
     exit. After ``fork`` it goes on in the parent only.
 
     Attributes:
@@ -88,24 +93,21 @@ class Recording(ClosedOnLeaving):
         self._domain = domain
         self._pid = os.getpid()
         self._closing = threading.Lock()
-        self._stop = threading.Event()
-        self._error: OSError | None = None
-        self._lost = 0
         self.is_closed = False
-        self._file = _spill_beside(path)
-        self._events = _core.Events(room)
+        file = _spill_beside(path)
+        events = _core.Events(room)
         try:
-            self._beginning = _begin(domain, self._events)
+            self._spill = _Spill(path, file, events, _begin(domain, events))
         except BaseException:
-            self._file.close()
+            file.close()
             raise
-        self._thread = threading.Thread(target=self._drain_on, name="iova-recording", daemon=True)
+        self._thread = threading.Thread(target=self._spill.run, name="iova-recording", daemon=True)
         self._thread.start()
 
     @property
     def lost(self) -> int:
         """Calls that found no room so far."""
-        return self._lost if self.is_closed else self._events.lost
+        return self._spill.lost
 
     def close(self) -> None:
         """Stop, and write the file. May be called again.
@@ -125,31 +127,75 @@ class Recording(ClosedOnLeaving):
             self.is_closed = True
             with suppress(Closed):
                 self._domain._set_events(None)
-            self._stop.set()
+            self._spill.stop.set()
             self._thread.join()
-            try:
-                self._write(destroyed)
-            finally:
-                self._file.close()
+            self._spill.write(destroyed)
+
+    def abandon(self) -> None:
+        """Its domain is collected, in whichever thread that happens: its own thread finishes it."""
+        if self.is_closed or self._pid != os.getpid():
+            return
+        self.is_closed = True
+        _abandoned.add(self._thread)
+        self._spill.is_abandoned = True
+        self._spill.stop.set()
+
+
+class _Spill:
+    """What the thread of a recording works on.
+
+    It knows neither the recording nor the domain: a thread that runs would keep both alive.
+    """
+
+    def __init__(
+        self, path: Path, file: IO[bytes], events: _core.Events, beginning: Beginning
+    ) -> None:
+        self.stop = threading.Event()
+        self.is_abandoned = False
+        self._path = path
+        self._file = file
+        self._events = events
+        self._beginning = beginning
+        self._error: OSError | None = None
+
+    @property
+    def lost(self) -> int:
+        """Calls that found no room so far."""
+        return self._events.lost
+
+    def run(self) -> None:
+        """Empty the buffer until told to stop; then write the file if nobody else will."""
+        while not self.stop.wait(DRAIN_S):
+            self._drain()
+        if not self.is_abandoned:
+            return
+        try:
+            self.write(destroyed=True)
+        except Exception:
+            _LOG.exception("the recording of %s could not be written", self._beginning.name)
+        finally:
+            _abandoned.discard(threading.current_thread())
+
+    def write(self, destroyed: bool) -> None:
+        """Write the trace of what was recorded. No call is being recorded any more."""
+        try:
+            self._write(destroyed)
+        finally:
+            self._file.close()
 
     def _write(self, destroyed: bool) -> None:
         from iova.recording_rows import write_recording
 
         self._drain()
-        self._lost = self._events.lost
         self._events.end()
         if self._error is not None:
             problem = f"cannot be written: {self._error.strerror or self._error}."
-            raise InputError(str(self.path), problem) from self._error
+            raise InputError(str(self._path), problem) from self._error
         self._file.flush()
         self._file.seek(0)
         calls = np.fromfile(self._file, dtype=_core.LIVE_EVENT)
         ended = time.monotonic_ns() if destroyed else None
-        write_recording(self.path, self._beginning, calls, lost=self._lost, ended=ended)
-
-    def _drain_on(self) -> None:
-        while not self._stop.wait(DRAIN_S):
-            self._drain()
+        write_recording(self._path, self._beginning, calls, lost=self.lost, ended=ended)
 
     def _drain(self) -> None:
         calls = self._events.take()
@@ -159,6 +205,19 @@ class Recording(ClosedOnLeaving):
             self._file.write(calls.data)
         except OSError as error:  # told when the recording is closed
             self._error = error
+
+
+#: Threads that finish a recording nobody waits for; the end of the interpreter does.
+_abandoned: set[threading.Thread] = set()
+
+
+def _finish_abandoned() -> None:
+    for thread in _abandoned.copy():
+        thread.join()
+
+
+atexit.register(_finish_abandoned)
+os.register_at_fork(after_in_child=_abandoned.clear)  # the parent writes them
 
 
 def _spill_beside(path: Path) -> IO[bytes]:
