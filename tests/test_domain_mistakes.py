@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -230,6 +231,13 @@ def test_more_ranges_than_memory_holds(domain: Domain) -> None:
         ),
         ({"windows": [(5, 4)]}, ValueError, "windows: 0x5 is above 0x4"),
         ({"windows": [(1, 2, 3)]}, ValueError, "windows: .* is no pair"),
+        ({"windows": [(1,)]}, ValueError, "windows: .* is no pair"),
+        ({"windows": [range(0x1000, 2**40)]}, ValueError, r"^windows: range\(.*\) is no pair"),
+        ({"reserved": [range(2**64)]}, ValueError, r"^reserved: range\(.*\) is no pair"),
+        ({"windows": [range(1, 3)]}, ValueError, "is no pair"),
+        ({"windows": [itertools.count()]}, ValueError, "^windows: count.* is no pair"),
+        ({"windows": range(2**40)}, TypeError, "windows must be pairs"),
+        ({"reserved": [list(range(10**5))]}, ValueError, r"^reserved: .{,40} is no pair"),
         ({"windows": 5}, TypeError, "windows must be pairs"),
         ({"windows": [1]}, TypeError, "windows must be pairs"),
         ({"windows": [(0, 2**64)]}, ValueError, "windows: 18446744073709551616"),

@@ -15,6 +15,7 @@ import atexit
 import itertools
 import logging
 import os
+import reprlib
 import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -257,12 +258,10 @@ def _count(what: str, value: object, most: int) -> int:
 def _spans(what: str, spans: Iterable[Any]) -> npt.NDArray[np.uint64]:
     """Pairs of addresses as an array (n, 2)."""
     try:
-        pairs = [tuple(span) for span in spans]
+        pairs = [_pair(what, span) for span in spans]
     except TypeError as error:
         raise TypeError(f"{what} must be pairs (first, last) of addresses") from error
     for pair in pairs:
-        if len(pair) != 2:
-            raise ValueError(f"{what}: {pair} is no pair (first, last)")
         for address in pair:
             if isinstance(address, bool) or not hasattr(address, "__index__"):
                 raise TypeError(f"{what}: {address!r} is no address")
@@ -271,6 +270,16 @@ def _spans(what: str, spans: Iterable[Any]) -> npt.NDArray[np.uint64]:
         if pair[0] > pair[1]:
             raise ValueError(f"{what}: {int(pair[0]):#x} is above {int(pair[1]):#x}")
     return np.array(pairs, dtype=np.uint64).reshape(len(pairs), 2)
+
+
+def _pair(what: str, span: Any) -> tuple[Any, Any]:
+    """Its two ends, with no look at more of it: a range of addresses has billions."""
+    if isinstance(span, range):
+        raise ValueError(f"{what}: {span} is no pair (first, last)")
+    ends = tuple(itertools.islice(span, 3))
+    if len(ends) != 2:
+        raise ValueError(f"{what}: {reprlib.repr(span)} is no pair (first, last)")
+    return ends
 
 
 def _design_of(design: str | Policy | None) -> _core.Design:
