@@ -167,6 +167,21 @@ def test_a_fixed_address_is_taken_and_freed_like_any_other(domain: Domain) -> No
     domain.alloc_at(0x7000, PAGE)
 
 
+def test_of_a_fixed_address_only_the_address_must_be_a_multiple_of_the_granule(
+    domain: Domain,
+) -> None:
+    domain.alloc_at(0x7000, PAGE + 1)
+    assert domain.find(0x8FFF) == (0x7000, 0x8FFF, "live")
+    domain.free(0x7000, 2 * PAGE)
+
+
+def test_an_unchecked_domain_frees_without_a_size_too() -> None:
+    with Domain(checked=False) as domain:
+        domain.free(domain.alloc(3 * PAGE))
+        domain.flush_caches()
+        assert domain.stats().live == 0
+
+
 def test_a_fixed_address_can_be_had_though_a_cache_holds_it(domain: Domain) -> None:
     address = domain.alloc(PAGE)
     domain.free(address, PAGE)

@@ -401,6 +401,18 @@ def test_on_flush_may_call_the_domain() -> None:
         assert spare
 
 
+def test_a_defer_takes_as_long_as_the_on_flush_that_it_calls() -> None:
+    threads: list[int] = []
+
+    def flush() -> None:
+        time.sleep(0.05)
+        threads.append(threading.get_ident())
+
+    with Domain(cpus=1, on_flush=flush) as domain:
+        defer_all(domain, domain.alloc_many(1000, PAGE).tolist())
+        assert threading.get_ident() in threads
+
+
 def test_an_on_flush_that_defers_is_not_entered_again() -> None:
     depth = 0
     deepest = 0

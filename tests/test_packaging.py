@@ -38,6 +38,13 @@ def test_the_library_and_its_header_come_with_the_package() -> None:
     ).read_bytes()
 
 
+def test_the_header_names_only_what_it_declares() -> None:
+    header = (ROOT / "core" / "include" / "iova.h").read_text()
+    code = re.sub(r"/\*.*?\*/", "", header, flags=re.S)
+    for pattern in (r"\bIOVA_[A-Z0-9_]+\b", r"\biova_\w+(?=\()"):
+        assert set(re.findall(pattern, header)) <= set(re.findall(pattern, code))
+
+
 def test_header_library_build_and_changelog_name_one_version() -> None:
     header = (ROOT / "core" / "include" / "iova.h").read_text()
     build = (ROOT / "meson.build").read_text()

@@ -230,7 +230,7 @@ struct iova_mechanism {
 	 */
 	bool unbound;
 	bool indexed;	    /* for the lab: tree work has the price of our index, not of a walk */
-	uint32_t magazine;  /* entries of a magazine at first; 0: IOVA_MAGAZINE_CAPACITY */
+	uint32_t magazine;  /* entries of a magazine at first; 0: Linux's 127 */
 	uint32_t classes;   /* size classes; 0: as in iova_config */
 	uint32_t tree_batch; /* a magazine is emptied in holds of so many ranges; 0: in one */
 	uint64_t empties_max; /* empty magazines a depot keeps for CPUs that need one */
@@ -475,7 +475,7 @@ IOVA_API enum iova_status iova_live_alloc(iova_live *live, uint64_t size, uint64
 					  uint64_t align, uint64_t *address);
 /*
  * Give a range back: address as handed out, size as asked for (rounded sizes are
- * compared; 0 from checked domains: whatever it is). IOVA_DOUBLE_FREE, IOVA_NOT_ALLOCATED,
+ * compared; 0: whatever it is, which an unchecked domain looks up in the tree). IOVA_DOUBLE_FREE, IOVA_NOT_ALLOCATED,
  * IOVA_SIZE_MISMATCH, IOVA_RESERVED (an address outside the windows or in a reservation):
  * nothing was changed. IOVA_CLOSED. Unchecked domains notice only the last two. A free never
  * needs memory.
@@ -496,9 +496,9 @@ IOVA_API enum iova_status iova_live_free_many(iova_live *live, size_t n,
 					      const uint64_t *addresses, uint64_t size,
 					      size_t *bad);
 /*
- * Take exactly address .. address + size - 1, a multiple of the granule. IOVA_RESERVED:
- * something there is reserved, outside the windows, live, or waits for its flush.
- * IOVA_INVALID: size 0, or no multiple. Also IOVA_OVER_BUDGET, IOVA_NO_MEMORY, IOVA_CLOSED.
+ * Take exactly the granules from address, a multiple of the granule, that size bytes need.
+ * IOVA_RESERVED: something there is reserved, outside the windows, live, or waits for its
+ * flush. IOVA_INVALID: size 0, or an address that is no multiple. Also IOVA_OVER_BUDGET, IOVA_NO_MEMORY, IOVA_CLOSED.
  * Freed like any other.
  */
 IOVA_API enum iova_status iova_live_alloc_at(iova_live *live, uint64_t address, uint64_t size);
@@ -531,8 +531,8 @@ IOVA_API enum iova_place iova_live_find(iova_live *live, uint64_t address,
  * or its oldest entry older than IOVA_FLUSH_AGE_NS, on_flush is called first; where there
  * is none, or it returns false: IOVA_FLUSH_NEEDED, the range stays live, and *ticket is what to
  * pass to iova_live_flushed() after a flush. IOVA_NO_MEMORY: the CPU's ring, 8 KiB, could not
- * be made at its first use; the range stays live. Errors also as iova_live_free(). Never
- * blocks.
+ * be made at its first use; the range stays live. Errors also as iova_live_free(). It waits
+ * for no flush of others, but takes as long as an on_flush that it calls.
  */
 IOVA_API enum iova_status iova_live_defer(iova_live *live, uint64_t address, uint64_t size,
 					  uint64_t *ticket);

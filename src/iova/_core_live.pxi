@@ -434,6 +434,8 @@ cdef class LiveDomain:
     def alloc_at(self, address, size):
         """Take exactly ``address`` .. ``address + size - 1``; freed like any other range.
 
+        The size is rounded up to the granule.
+
         Raises:
             Reserved: part of it is reserved, outside the windows, live, or deferred.
             OverBudget, MemoryError, Closed: as ``alloc``.
@@ -477,7 +479,8 @@ cdef class LiveDomain:
 
         The caller has unmapped it. It is not handed out again before a flush that began after this
         call is reported: by ``on_flush``, which is called when the queue of this CPU (255 ranges)
-        is full or its oldest entry is older than 10 ms, or by ``flushed``. Never blocks.
+        is full or its oldest entry is older than 10 ms, or by ``flushed``. It waits for no flush of
+        others, but takes as long as an ``on_flush`` that it calls.
 
         Raises:
             FlushNeeded: a flush must come first, and there is no ``on_flush``, or it failed: what
