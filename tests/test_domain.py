@@ -417,6 +417,30 @@ def test_a_number_that_closes_the_domain_while_it_is_read() -> None:
             call(Closing())
 
 
+def test_control_characters_of_a_name_reach_no_message() -> None:
+    domain = Domain(name="a\nb\x1b[2J", windows=SMALL)
+    texts = [repr(domain)]
+    with pytest.raises(iova.NoSpace) as full:
+        domain.alloc(2**40)
+    domain.close()
+    with pytest.raises(iova.Closed) as closed:
+        domain.alloc(PAGE)
+    texts += [str(full.value), str(closed.value)]
+    assert all("a\\nb\\x1b[2J" in text and text.isprintable() for text in texts)
+
+
+def test_a_closed_domain_can_not_be_entered() -> None:
+    domain = Domain(name="nic")
+    domain.close()
+    with pytest.raises(iova.Closed, match=r"nic is closed\."), domain:
+        pass
+
+
+def test_a_design_shows_what_it_is() -> None:
+    with Domain(design="linux-6.12,threshold=0") as domain:
+        assert repr(domain.design) == "<Design linux-6.12,threshold=0>"
+
+
 def test_names_count_up_unless_given() -> None:
     with Domain() as one, Domain() as two, Domain(name="nic 0") as named:
         assert one.name != two.name

@@ -6,6 +6,7 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -154,6 +155,12 @@ def test_it_listens_on_loopback_only_and_stops_when_closed() -> None:
     server.close()
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((server.address, server.port), timeout=5)
+
+
+@pytest.mark.parametrize("port", ["x", 1.5, None, True])
+def test_a_port_that_is_no_number_is_named(port: Any) -> None:
+    with pytest.raises(TypeError, match=f"port must be a whole number, not {port!r}"):
+        serve(port=port)
 
 
 def test_a_port_that_is_taken_is_an_error() -> None:

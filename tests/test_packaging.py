@@ -48,6 +48,7 @@ def test_the_header_names_only_what_it_declares() -> None:
 def test_header_library_build_and_changelog_name_one_version() -> None:
     header = (ROOT / "core" / "include" / "iova.h").read_text()
     build = (ROOT / "meson.build").read_text()
+    assert iova.__version__ == _core.VERSION
     assert f'#define IOVA_VERSION "{_core.VERSION}"' in header
     assert f"version: '{_core.VERSION}'" in build
     assert f"## {_core.VERSION}" in (ROOT / "CHANGELOG.md").read_text()

@@ -296,6 +296,12 @@ def test_places_that_can_not_be_written_are_refused_at_once(tmp_path: Path) -> N
         for room in (0, -1, 2**30):
             with pytest.raises(ValueError, match="room"):
                 domain.record(tmp_path / "live.parquet", room=room)
+        for bad in (1.5, "9", True, None):
+            with pytest.raises(TypeError, match="room must be a whole number"):
+                domain.record(tmp_path / "live.parquet", room=bad)  # type: ignore[arg-type]
+        for name in ("live.txt", "live.pftrace", "live.CSV"):
+            with pytest.raises(InputError, match=r"not the format.* Name OUT\.parquet"):
+                domain.record(tmp_path / name)
         with domain.record(tmp_path / "live.parquet"):  # none of these was a recording
             domain.alloc(PAGE)
     assert [p.name for p in tmp_path.iterdir()] == ["live.parquet"]

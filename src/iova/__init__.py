@@ -1,5 +1,6 @@
 """The Linux IOVA allocator as a library, and as a lab in which you can ask it questions."""
 
+from iova import _core
 from iova.domain import ClassStats, Domain, DomainStats, Range
 from iova.errors import (
     Closed,
@@ -13,6 +14,8 @@ from iova.errors import (
     Reserved,
     SizeMismatch,
 )
+
+__version__ = _core.VERSION
 
 __all__ = [
     "ClassStats",

@@ -101,6 +101,10 @@ cdef class Design:
         self.change(tree, magazine, classes, hold)
         self.label = self.name
 
+    def __repr__(self):
+        label = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in self.label or "not made")
+        return f"<Design {label}>"
+
     cdef use_builtin(self, str name, params):
         self.design = self.base = c.iova_design_named(name.encode())
         if self.design == NULL:

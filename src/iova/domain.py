@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ from iova.designs import DesignError, Policy, parse_design
 from iova.domain_failures import Failure, exception_of
 from iova.domain_stats import ClassStats, DomainStats, Range, stats_of
 from iova.errors import Closed, DomainError
+from iova.words import printable
 
 if TYPE_CHECKING:
     from iova.recording import Recording
@@ -75,7 +76,8 @@ class Domain(_core.LiveDomain, ClosedOnLeaving):
             unmapped so far. None and whatever is true say that it did; an exception, and whatever
             else is false (``False``, ``0``, an empty list), say that it could not. It runs in
             whichever thread defers, or in the background, and may call the domain.
-        name: for messages and metrics; default ``domain-1`` and so on.
+        name: for messages, in which control characters are escapes, and metrics; default
+            ``domain-1`` and so on.
         cpus: caches; more CPUs than the machine may ever have are never used. Default: as many
             as it may have.
 
@@ -138,8 +140,8 @@ class Domain(_core.LiveDomain, ClosedOnLeaving):
             bool(checked),
             bool(allow_zero),
             on_flush,
-            partial(_report_policy, chosen),
-            partial(_report_on_flush, chosen),
+            partial(_report_policy, printable(chosen)),
+            partial(_report_on_flush, printable(chosen)),
             0 if cpus is None else _count("cpus", cpus, MAX_CPUS),
         )
         _open.add(weakref.ref(self, _open.discard))
@@ -153,12 +155,17 @@ class Domain(_core.LiveDomain, ClosedOnLeaving):
         state = " closed" if self.is_closed else ""
         return f"<iova.Domain {getattr(self, 'name', '')!r}{state}>"
 
+    def __enter__(self) -> Self:
+        if self.is_closed:
+            self._failed("CLOSED", None, None)
+        return self
+
     def __del__(self) -> None:
         # Before anything else of a cycle it is part of goes: no callback runs from now on.
         _core.LiveDomain.close(self)
         recording = getattr(self, "_recording", None)
         if recording is not None:
-            recording.abandon()
+            recording._abandon()
 
     def close(self) -> None:
         """Close the domain with all ranges in it; a recording of it is finished first.
@@ -214,14 +221,19 @@ class Domain(_core.LiveDomain, ClosedOnLeaving):
         Raises:
             DomainError: the domain is being recorded.
             Closed: the domain is closed.
-            InputError: a file cannot be written there.
+            InputError: a file cannot be written there, or its name promises another format.
+            TypeError: room is no whole number.
+            ValueError: room is not within 1..16777216.
             IovaError: packages of ``iova[lab]`` are missing.
         """
-        from iova.recording import start_recording
+        from iova.recording import MAX_ROOM, start_recording
 
         if self._recording is not None and not self._recording.is_closed:
-            raise DomainError(f"{self.name} is being recorded into {self._recording.path} already.")
-        self._recording = start_recording(self, path, room)
+            raise DomainError(
+                f"{printable(self.name)} is being recorded into "
+                f"{printable(str(self._recording.path))} already."
+            )
+        self._recording = start_recording(self, path, _count("room", room, MAX_ROOM))
         return self._recording
 
     def _failed(
@@ -347,7 +359,7 @@ def _at_exit() -> None:
             if domain._recording is not None:
                 domain._recording.finish()
         except Exception:
-            _LOG.exception("the recording of %s could not be written", domain.name)
+            _LOG.exception("the recording of %s could not be written", printable(domain.name))
     _core.end_live_domains(EXIT_WAIT_S)
 
 

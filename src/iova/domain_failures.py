@@ -15,6 +15,7 @@ from iova.errors import (
     Reserved,
     SizeMismatch,
 )
+from iova.words import printable
 
 if TYPE_CHECKING:
     from iova.domain import Domain
@@ -41,7 +42,7 @@ def exception_of(domain: Domain, failure: Failure) -> Exception:
     if failure.status == "INVALID":
         return ValueError(_invalid(domain, failure))
     if failure.status == "NO_MEMORY":
-        return MemoryError(f"no memory for what {domain.name} must keep of the range")
+        return MemoryError(f"no memory for what {printable(domain.name)} must keep of the range")
     about = {"address": failure.address, "size": failure.size}
     if failure.status == "FLUSH_NEEDED":
         return FlushNeeded(_flush_needed(failure), ticket=failure.ticket or 0, **about)
@@ -84,10 +85,10 @@ def _no_space(domain: Domain, failure: Failure) -> str:
     try:
         stats = domain.stats()
     except Closed:
-        return f"{domain.name} has no room for {wanted}."
+        return f"{printable(domain.name)} has no room for {wanted}."
     emptied = "" if stats.cached else ", with every cache emptied"
     return (
-        f"{domain.name} has no room for {wanted}{emptied}: "
+        f"{printable(domain.name)} has no room for {wanted}{emptied}: "
         f"{stats.live} ranges ({stats.live_bytes} bytes) are live, {stats.deferred} wait for an "
         f"IOTLB flush, {stats.cached_bytes} bytes are cached, {stats.free_bytes} bytes are free, "
         f"and the longest free piece has {stats.largest_gap_bytes} bytes. "
@@ -106,7 +107,7 @@ def _advice(failure: Failure, largest_gap_bytes: int, deferred: int) -> str:
 
 def _over_budget(domain: Domain, _failure: Failure) -> str:
     return (
-        f"{domain.name} holds as many ranges as its budget allows, {domain.budget}: "
+        f"{printable(domain.name)} holds as many ranges as its budget allows, {domain.budget}: "
         "free one, or map more with each."
     )
 
@@ -170,7 +171,7 @@ def _flush_needed(failure: Failure) -> str:
 
 
 def _closed(domain: Domain, _failure: Failure) -> str:
-    return f"{domain.name} is closed."
+    return f"{printable(domain.name)} is closed."
 
 
 def _found(domain: Domain, failure: Failure) -> Range | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -40,14 +40,16 @@ def refuse_standard_output(out: str | Path) -> None:
                          hint="Give the file's name.")  # fmt: skip
 
 
-def refuse_other_format(out: str | Path, written: str) -> None:
+def refuse_other_format(out: str | Path, written: str, also: Collection[str] = ()) -> None:
     """Refuse a name whose ending promises a format that is not written, such as ``.csv``.
+
+    ``also``: endings of formats that are written elsewhere, but not here.
 
     Raises:
         InputError: its hint says what is ``written``.
     """
     ending = Path(out).suffix.lower()
-    if ending in _OTHER_FORMATS:
+    if ending in _OTHER_FORMATS or ending in also:
         raise InputError(
             str(out), f"ends with {ending}, which is not the format that is written.", hint=written
         )

@@ -190,9 +190,12 @@ def serve(port: int = DEFAULT_PORT, address: str = "127.0.0.1") -> MetricsServer
             password, so think before giving another.
 
     Raises:
+        TypeError: the port is no whole number.
         ValueError: there is no such port.
         OSError: the port is taken, or the address is not one of this machine.
     """
+    if isinstance(port, bool) or not hasattr(port, "__index__"):
+        raise TypeError(f"port must be a whole number, not {port!r}")
     if not 0 <= port < 1 << 16:
         raise ValueError(f"port {port} is not within 0..65535")
     registry = CollectorRegistry(auto_describe=False)

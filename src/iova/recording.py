@@ -32,7 +32,8 @@ import numpy.typing as npt
 from iova import _core
 from iova.closing import ClosedOnLeaving
 from iova.errors import Closed, InputError, IovaError
-from iova.files import file_to_write
+from iova.files import file_to_write, refuse_other_format
+from iova.words import printable
 
 if TYPE_CHECKING:
     from iova.domain import Domain
@@ -72,8 +73,7 @@ def start_recording(domain: Domain, path: str | Path, room: int) -> Recording:
         raise IovaError(
             f"recording needs the package {error.name}: install it with  pip install 'iova[lab]'"
         ) from error
-    if not 1 <= room <= MAX_ROOM:
-        raise ValueError(f"room {room} is not within 1..{MAX_ROOM}")
+    refuse_other_format(path, "Name OUT.parquet.", also=(".pftrace",))
     return Recording(domain, Path(path), room)
 
 
@@ -131,7 +131,7 @@ class Recording(ClosedOnLeaving):
             self._thread.join()
             self._spill.write(destroyed)
 
-    def abandon(self) -> None:
+    def _abandon(self) -> None:
         """Its domain is collected, in whichever thread that happens: its own thread finishes it."""
         if self.is_closed or self._pid != os.getpid():
             return
@@ -172,7 +172,9 @@ class _Spill:
         try:
             self.write(destroyed=True)
         except Exception:
-            _LOG.exception("the recording of %s could not be written", self._beginning.name)
+            _LOG.exception(
+                "the recording of %s could not be written", printable(self._beginning.name)
+            )
         finally:
             _abandoned.discard(threading.current_thread())
 

@@ -1,4 +1,4 @@
-"""Words for numbers, and for what was misspelt."""
+"""Words for numbers, for what was misspelt, and for what others wrote."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 def shortened(text: str, most: int = 400) -> str:
     """A text of others, such as an error of a user's code, without what is beyond some length."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
+
+
+def printable(text: str) -> str:
+    """Text of others, with control characters as escapes: it must not steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def meant(word: str, known: Iterable[str]) -> str | None:

@@ -12,6 +12,7 @@ from rich.text import Text
 from iova.lab.compare import Comparison, ComparisonRow, MachineRow, Simulation
 from iova.lab.rows import Row
 from iova.words import counted, noun
+from iova.words import printable as printable
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,6 @@ MORE_MACHINE_COLUMNS: tuple[Column[MachineRow], ...] = (
 
 _DESIGN_LEGEND = "depot design; `iova list designs` explains them"
 PLUS_MINUS_LEGEND = "half of the 95 % confidence interval of the mean above"
-
-
-def printable(text: str) -> str:
-    """Text of a trace, with control characters as escapes: it must not steer the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 # ------------------------------------------------------------------------------- headlines
