@@ -63,12 +63,11 @@ from iova.lab.result_file import read_result, result_json
 from iova.report import text
 from iova.report.mail import mail_text
 from iova.report.schemas import schema_list, schemas
-from iova.report.table import printable
 from iova.report.workload import preset_list, workload_json, workload_text
 from iova.sources import info as source_info
 from iova.sources import load
 from iova.version import version_text
-from iova.words import suggestion
+from iova.words import printable, suggestion
 from iova.workloads import is_workload, load_workload, presets
 
 #: Rows of the time series a design gets in a report.

@@ -24,7 +24,7 @@ from iova.lab.prices import Prices, load_prices
 from iova.report import changes, table
 from iova.sources import load
 from iova.sources.pieces import STANDARD_INPUT
-from iova.words import meant
+from iova.words import meant, printable
 from iova.workloads import Workload, is_workload, load_workload, presets
 
 #: ``progress(what)(done, total)``
@@ -244,7 +244,7 @@ def print_comparisons(
             say("")
             console.print(of_machine)
         for warning in comparison.warnings:
-            say(_filled(f"! {table.printable(warning)}", console.width))
+            say(_filled(f"! {printable(warning)}", console.width))
         say("")
     say(table.legend(comparisons))
     if against:

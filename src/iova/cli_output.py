@@ -25,10 +25,10 @@ from iova.designs import DesignSpec, parse_design
 from iova.errors import InputError
 from iova.files import file_to_write, is_same_file, refuse_standard_output, refuse_unwritable
 from iova.report.schemas import json_result
-from iova.report.table import printable, short_count
+from iova.report.table import short_count
 from iova.sources import ImportReport, Loaded
 from iova.sources.contradictions import contradiction_of
-from iova.words import counted
+from iova.words import counted, printable
 
 
 class _RateColumn(ProgressColumn):

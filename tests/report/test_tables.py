@@ -13,6 +13,7 @@ from iova.designs import parse_design
 from iova.lab.compare import Comparison, compare
 from iova.report import table
 from iova.report.workload import preset_list, workload_text
+from iova.words import printable
 from iova.workloads import load_workload, presets
 from tables import filling_depot, trace_of
 
@@ -78,8 +79,8 @@ def test_shares_are_shown_in_at_most_five_characters(value: float, text: str) ->
 
 
 def test_control_characters_of_a_trace_do_not_reach_the_terminal() -> None:
-    assert table.printable("a\x1b[31m\nb") == "a\\x1b[31m\\nb"
-    assert table.printable("caf\udce9") == "caf\\udce9"
+    assert printable("a\x1b[31m\nb") == "a\\x1b[31m\\nb"
+    assert printable("caf\udce9") == "caf\\udce9"
 
 
 # ---------------------------------------------------------------------------------- tables

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from iova.lab.against import SIGNIFICANT, Against, Change, DesignChange
-from iova.report.table import printable, short_count
+from iova.report.table import short_count
+from iova.words import printable
 
 WIDTH: Final = 80
 

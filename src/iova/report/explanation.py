@@ -9,8 +9,8 @@ from typing import Final
 from iova.lab.explain import CAUSES, Explanation
 from iova.lab.explain_address import SHOWN, Chapter, Story
 from iova.lab.explain_model import Evidence, Finding, Harm
-from iova.report.table import printable, span_text
-from iova.words import noun
+from iova.report.table import span_text
+from iova.words import noun, printable
 
 WIDTH: Final = 80
 

@@ -20,9 +20,9 @@ from iova.report.table import (
     PLUS_MINUS_LEGEND,
     Column,
     headline,
-    printable,
     span_text,
 )
+from iova.words import printable
 
 WIDTH: Final = 72
 _HEAD: Final = 8  #: of a line of numbers: the column of the table

@@ -10,8 +10,8 @@ import vl_convert
 
 from iova import _core
 from iova.lab.compare import Comparison
-from iova.report.table import printable, seeds_text
-from iova.words import noun
+from iova.report.table import seeds_text
+from iova.words import noun, printable
 
 Fact = tuple[str, str]
 

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from iova.lab.sweep import Outcome
-from iova.report.table import printable, short_count
-from iova.words import counted
+from iova.report.table import short_count
+from iova.words import counted, printable
 
 WIDTH: Final = 80
 

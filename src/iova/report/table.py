@@ -11,8 +11,7 @@ from rich.text import Text
 
 from iova.lab.compare import Comparison, ComparisonRow, MachineRow, Simulation
 from iova.lab.rows import Row
-from iova.words import counted, noun
-from iova.words import printable as printable
+from iova.words import counted, noun, printable
 
 
 @dataclass(frozen=True)

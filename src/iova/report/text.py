@@ -11,11 +11,10 @@ from iova.events import TraceInfo
 from iova.lab.conformance import SequenceVerdict
 from iova.lab.verify_trace import TraceVerdict
 from iova.report.perfetto import PerfettoReport
-from iova.report.table import printable
 from iova.samples import SAMPLES
 from iova.sources import ImportReport
 from iova.sources.info import CpuCount, TraceSummary
-from iova.words import counted
+from iova.words import counted, printable
 
 WIDTH = 80
 

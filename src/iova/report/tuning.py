@@ -13,8 +13,8 @@ from rich.text import Text
 from iova.lab.tune import Tuning
 from iova.lab.tune_goals import Metric, Target
 from iova.lab.tune_trials import Trial, rounded
-from iova.report.table import printable, short_count, short_share, short_time
-from iova.words import counted
+from iova.report.table import short_count, short_share, short_time
+from iova.words import counted, printable
 
 WIDTH: Final = 80
 

@@ -6,7 +6,7 @@ import dataclasses
 import textwrap
 from typing import Any, Final
 
-from iova.report.table import printable
+from iova.words import printable
 from iova.workloads import Workload, presets
 
 WIDTH: Final = 80

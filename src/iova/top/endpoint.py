@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from iova.errors import InputError, IovaError
-from iova.report.table import printable
 from iova.top.look import BEYOND, MAGAZINE, About, Cell, Key, Look
+from iova.words import printable
 
 try:
     from prometheus_client.parser import text_string_to_metric_families

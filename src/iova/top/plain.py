@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from iova.report.schemas import json_result
-from iova.report.table import printable, short_count
+from iova.report.table import short_count
 from iova.top.look import Look, Slab, Watched
 from iova.top.rates import Rates, rates_between, size_text
+from iova.words import printable
 
 #: Between two waits, so that Ctrl-C is seen at once.
 _NOTHING: Final = "-"

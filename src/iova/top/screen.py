@@ -13,11 +13,10 @@ from typing import Any, ClassVar, Final
 from rich.text import Text
 
 from iova.errors import ENDING_SIGNALS, IovaError
-from iova.report.table import printable
 from iova.top.look import Look, Watched
 from iova.top.plain import percent, rate, row_texts, slab_text, whole
 from iova.top.rates import Rates, Row, rates_between
-from iova.words import counted
+from iova.words import counted, printable
 
 try:
     from textual.app import App, ComposeResult
